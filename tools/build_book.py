@@ -75,6 +75,8 @@ def build(root: Path) -> int:
     index = html / "index.html"
     if run.returncode or not index.exists():
         print(run.stdout, run.stderr, sep="\n", file=sys.stderr)
+        for report in sorted(html.rglob("reports/**/*.err.log")):
+            print(f"{report.relative_to(html)}:", *report.read_text().splitlines()[-30:], sep="\n", file=sys.stderr)
         print("error: the book was not built: the warnings and errors above say why", file=sys.stderr)
         return run.returncode or 1
     source_file.write_text(source)
