@@ -1,0 +1,151 @@
+"""The book's figures: one style, one function a figure, each returning the matplotlib Figure and showing nothing itself.
+
+The palette is Okabe and Ito's (colour-blind safe), and every curve also differs by line style or marker. Figures have an
+opaque light ground, so that they read the same on a dark page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .simulate import Trajectory
+
+__all__ = ["convergence", "hermite_profiles", "loss_curves", "panels", "style"]
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+@contextmanager
+def style():
+    """The book's rcParams, for a ``with`` block of your own plots."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(
+        {
+            "figure.figsize": (7.0, 3.8),
+            "figure.dpi": 110,
+            "figure.facecolor": "#fdfdfb",
+            "axes.facecolor": "#fdfdfb",
+            "savefig.facecolor": "#fdfdfb",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#dddddd",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "font.size": 10.5,
+            "legend.frameon": False,
+            "legend.fontsize": 9.5,
+            "lines.linewidth": 1.8,
+            "lines.markersize": 5,
+            "figure.constrained_layout.use": True,
+            "mathtext.fontset": "cm",
+        }
+    ):
+        yield
+
+
+def panels(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
+    """A new figure in the book's style with ``columns`` axes side by side: ``(figure, [axes, ...])``.
+
+    ``options`` go to ``matplotlib.pyplot.subplots``. The figure is closed for pyplot, so a notebook shows it once: as the
+    value of the cell.
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        options.setdefault("figsize", (min(3.4 + 3.6 * columns, 9.6), 3.8) if columns > 1 else (7.0, 3.8))
+        figure, axes = plt.subplots(1, columns, squeeze=False, **options)
+        plt.close(figure)
+    return figure, list(axes[0])
+
+
+def loss_curves(
+    runs: Mapping[str, Trajectory], *, floor: float | None = None, band: bool = True, axes: Axes | None = None
+) -> Figure:
+    r"""Loss :math:`\frac12E|f-f^*|^2` against gradient-flow time, one curve a run, on common axes.
+
+    Parameters
+    ----------
+    runs : label -> Trajectory.
+    floor : a horizontal line that no run should cross.
+    band : shade the reported error of runs that report one.
+    axes : draw here instead of on a new figure.
+    """
+    figure = None
+    if axes is None:
+        figure, (axes,) = panels()
+    for (label, run), colour, dash in zip(runs.items(), cycle(PALETTE), cycle(DASHES)):
+        axes.plot(run.times, run.losses, color=colour, linestyle=dash, label=label)
+        if band and run.error is not None:
+            axes.fill_between(run.times, run.losses - run.error, run.losses + run.error, color=colour, alpha=0.15, lw=0)
+    if floor is not None:
+        axes.axhline(floor, color="#555555", linewidth=1, linestyle=(0, (2, 2)), label="floor")
+    axes.set_xlabel("gradient-flow time $t$")
+    axes.set_ylabel(r"loss $\frac{1}{2}E|f-f^*|^2$")
+    axes.legend()
+    return axes.figure
+
+
+def convergence(
+    x: Sequence[float],
+    errors: Mapping[str, Sequence[float]],
+    *,
+    xlabel: str,
+    ylabel: str = "sup-norm distance of the loss curves",
+    slopes: Mapping[str, float] | None = None,
+    spread: Mapping[str, Sequence[float]] | None = None,
+    axes: Axes | None = None,
+) -> Figure:
+    """Errors against a size on log-log axes, with lines of the predicted slope through the first point.
+
+    Parameters
+    ----------
+    x : sizes (n,), positive.
+    errors : label -> errors (n,), positive.
+    slopes : label -> predicted exponent q of error proportional to x^q; drawn dashed, named in the legend.
+    spread : label -> standard errors (n,), drawn as bars.
+    """
+    if axes is None:
+        _, (axes,) = panels()
+    x = np.asarray(x, dtype=float)
+    for (label, values), colour, marker in zip(errors.items(), cycle(PALETTE), cycle(MARKERS)):
+        values = np.asarray(values, dtype=float)
+        bars = None if spread is None or label not in spread else np.asarray(spread[label], dtype=float)
+        axes.errorbar(x, values, yerr=bars, color=colour, marker=marker, linestyle="-", capsize=3, label=f"{label}, measured")
+        if slopes and label in slopes:
+            q = slopes[label]
+            axes.plot(x, values[0] * (x / x[0]) ** q, color=colour, linestyle="--", linewidth=1.2, label=f"slope {q:g}")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend()
+    return axes.figure
+
+
+def hermite_profiles(activation, *, orders: int = 5, r_max: float = 3.0, axes: Axes | None = None) -> Figure:
+    r"""The Hermite profiles :math:`B_k(r)=E[\sigma(rg)he_k(g)]` of an activation, k = 0 ... orders-1, against the radius."""
+    from .simulate import hermite_profile
+
+    if axes is None:
+        _, (axes,) = panels()
+    r = np.linspace(0.0, r_max, 121)
+    profiles = hermite_profile(activation, r, orders)
+    for k, (colour, dash) in zip(range(orders), zip(cycle(PALETTE), cycle(DASHES))):
+        axes.plot(r, profiles[:, k], color=colour, linestyle=dash, label=f"$B_{k}$")
+    axes.set_xlabel("norm of the weight vector $r=|w|$")
+    axes.set_ylabel("$B_k(r)$")
+    axes.legend(ncols=2)
+    return axes.figure

@@ -1,0 +1,131 @@
+"""Blind accuracy for the limit engine: refine until two solves, refined in every respect, agree.
+
+Three things are approximated: the law of the initial second-layer weight (panels), the kernel (its first K orders) and
+time. A *level* fixes all three. Pilots find the panels; a level is then compared with a finer one (more nodes on every
+panel, half as many orders again, a smaller time tolerance), and the difference of the two loss curves, an estimate of
+the error of the coarser one, is what is reported for the finer one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field as dataclass_field
+
+import numpy as np
+
+from ..errors import ToleranceError
+from ..polynomial import Polynomial
+from ._limit_field import LimitField
+from ._limit_solver import Flow, Solution, solve
+from ._nodes import InitialLaw, Panels
+
+__all__ = ["Refinement", "refine"]
+
+_PILOT_ORDER = 6
+_FINAL_ORDER = 9
+_SNAPSHOTS = 24
+
+
+@dataclass
+class Refinement:
+    """The accepted solve, its reported error and how it was reached (one dict a solve in ``history``)."""
+
+    solution: Solution
+    error: float
+    orders: int
+    panels: Panels
+    history: list[dict] = dataclass_field(default_factory=list)
+
+
+def _order_tail(spectrum: np.ndarray) -> float:
+    """Energy of f in the orders beyond the truncation, extrapolated geometrically from the last quarter of the spectrum."""
+    k = len(spectrum)
+    quarter = max(2, k // 4)
+    last, before = spectrum[-quarter:].sum(), spectrum[-2 * quarter : -quarter].sum()
+    if last == 0.0:
+        return 0.0
+    ratio = min(last / before, 0.99) if before > 0 else 0.99
+    return last * ratio / (1 - ratio)
+
+
+def refine(
+    target: Polynomial,
+    activation,
+    flow: Flow,
+    law: InitialLaw,
+    start: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    times: np.ndarray,
+    tolerance: float,
+    *,
+    max_nodes: int = 600,
+    max_orders: int = 256,
+    on_time: Callable[[float], None] | None = None,
+    on_level: Callable[[Refinement], None] | None = None,
+) -> Refinement:
+    """Solve to ``tolerance`` in sup norm of the loss over [0, times[-1]]; ``start`` maps a_0 (N,) to (w (N, p), rho (N,)).
+
+    ToleranceError when ``max_nodes`` or ``max_orders`` do not suffice; it says what was reached.
+    """
+    # The loss is compared on this grid as well as at the user's times: the report is about the whole curve.
+    grid = np.union1d(times, np.linspace(times[0], times[-1], 257)) if len(times) > 1 else times
+    snapshots = np.unique(np.searchsorted(grid, np.linspace(grid[0], grid[-1], _SNAPSHOTS + 1)[1:])) if len(times) > 1 else []
+    history: list[dict] = []
+
+    def run(panels: Panels, orders: int, rtol: float) -> Solution:
+        a, mass = panels.rule()
+        w, rho = start(a)
+        field = LimitField(target, activation, orders)
+        solution = solve(field, flow, (a, w, rho), mass, grid, rtol, on_time)
+        history.append({"nodes": len(a), "orders": field.orders, "rtol": rtol, "evaluations": solution.evaluations})
+        return solution
+
+    def panel_tails(panels: Panels, s: Solution) -> np.ndarray:
+        if law.kind == "points" or len(snapshots) == 0:
+            return np.zeros(len(panels))
+        a, w = s.a[snapshots], s.w[snapshots]
+        functions = np.concatenate([a, np.moveaxis(w, 2, 1).reshape(-1, a.shape[1])])
+        products = np.moveaxis(a[:, :, None] * w, 2, 1).reshape(-1, a.shape[1])
+        return panels.tails(np.concatenate([functions, products]))
+
+    def missing_orders(s: Solution, orders: int) -> float:
+        field = LimitField(target, activation, orders)
+        picks = snapshots[:: max(1, len(snapshots) // 6)] if len(snapshots) else []
+        return max((_order_tail(field.spectrum(s.a[i], s.w[i], s.rho[i], s.mass)) for i in [*picks, -1]), default=0.0)
+
+    panels = Panels(law, order=_PILOT_ORDER)
+    orders = max(12, target.degree + 6)
+    node_goal = 30.0 * tolerance
+    order_goal = tolerance
+    rtol = min(1e-3, max(0.3 * tolerance, 1e-11))
+    best: Refinement | None = None
+    while True:
+        # Pilots: bisect where the computed map is not resolved, and take more orders where the kernel is cut too early.
+        while True:
+            pilot = run(panels, orders, rtol)
+            bad = panel_tails(panels, pilot) > node_goal
+            cut = missing_orders(pilot, orders) > order_goal
+            if cut and orders < max_orders:
+                orders = min(max_orders, math.ceil(1.5 * orders))
+            if bad.any() and panels.nodes + _PILOT_ORDER * bad.sum() <= max_nodes:
+                panels = panels.bisect(bad)
+            elif not (cut and orders < max_orders):
+                break
+        fine = run(panels.with_order(_FINAL_ORDER), min(max_orders, math.ceil(1.5 * orders)), 0.1 * rtol)
+        error = float(np.max(np.abs(fine.losses - pilot.losses))) + fine.defect
+        history[-1]["difference"] = error
+        if best is None or error < best.error:
+            best = Refinement(fine, error, min(max_orders, math.ceil(1.5 * orders)), panels, history)
+            if on_level is not None:
+                on_level(best)
+        # With the orders at their limit the two solves share their truncation, and their difference cannot see it.
+        if error <= tolerance and not cut:
+            break
+        if panels.nodes + 2 * _PILOT_ORDER > max_nodes or orders >= max_orders or rtol < 1e-12:
+            raise ToleranceError(
+                f"the loss curve is known to {best.error:.1e}, not to the tolerance {tolerance:.1e} asked for, with "
+                f"{panels.nodes} nodes and {orders} Hermite orders{', which cut the kernel too early' if cut else ''}; raise "
+                "the tolerance, stop earlier, or allow more with max_nodes and max_orders"
+            )
+        node_goal, order_goal, rtol = node_goal / 8, order_goal / 8, rtol / 8
+    return best
