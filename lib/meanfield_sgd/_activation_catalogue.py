@@ -10,19 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from . import _line as line
 from ._activation_form import Key, primitive
-from ._line import Line
-from ._surd import Surd
+from ._exact import sign
+from ._line import Exact, Line
 
 __all__ = ["ALIASES", "CATALOGUE", "Base"]
 
 Terms = list[tuple[Key, Line]]
 
-_HALF = Surd({1: Fraction(1, 2)})
+_HALF = line.ONE / 2
 _SQRT_HALF = math.sqrt(0.5)
 _GAUSS = 1 / math.sqrt(2 * math.pi)  # density of N(0, 1) at 0
 
@@ -42,10 +41,22 @@ class Base:
     expand: Callable[..., Terms]
     sympy: Callable[..., Any]
     symmetry: str | None = None
-    parameters: tuple[tuple[str, Surd], ...] = field(default=())
+    parameters: tuple[tuple[str, Exact], ...] = field(default=())
 
 
 # ---- numerically. A corner takes the slope of its t <= 0 side, |t| the slope 0: as torch's autograd does. ----
+
+
+def _exp(xp: Any, t: Any) -> Any:
+    return xp.exp(t)
+
+
+def _sin(xp: Any, t: Any) -> Any:
+    return xp.sin(t)
+
+
+def _cos(xp: Any, t: Any) -> Any:
+    return xp.cos(t)
 
 
 def _tanh_slope(xp: Any, t: Any) -> Any:
@@ -101,40 +112,40 @@ def _one(p: Line) -> tuple[Key, Line]:
     return primitive("one", line.ZERO, line.ZERO, p)
 
 
-def _kind(kind: str) -> Callable[[Surd, Surd], Terms]:
-    return lambda alpha, beta: [primitive(kind, alpha, beta, line.constant(1))]
+def _kind(kind: str) -> Callable[[Exact, Exact], Terms]:
+    return lambda alpha, beta: [primitive(kind, alpha, beta, line.constant(line.ONE))]
 
 
-def _step(alpha: Surd, beta: Surd, p: Line, rate: Surd = line.ZERO) -> tuple[Key, Line]:
+def _step(alpha: Exact, beta: Exact, p: Line, rate: Exact = line.ZERO) -> tuple[Key, Line]:
     """p(y) exp(rate*(y - b)) sgn(alpha*y + beta), b = -beta/alpha."""
-    return ("step", rate, -(beta / alpha)), line.scale(p, alpha.sign)
+    return ("step", rate, -(beta / alpha)), line.scale(p, sign(alpha))
 
 
-def _logistic_terms(alpha: Surd, beta: Surd) -> Terms:
+def _logistic_terms(alpha: Exact, beta: Exact) -> Terms:
     return [_one(line.constant(_HALF)), primitive("tanh", alpha * _HALF, beta * _HALF, line.constant(_HALF))]
 
 
-def _softplus_terms(alpha: Surd, beta: Surd) -> Terms:
+def _softplus_terms(alpha: Exact, beta: Exact) -> Terms:
     alpha, beta = alpha * _HALF, beta * _HALF
-    return [_one(line.linear(alpha, beta)), primitive("lncosh", alpha, beta, line.constant(1))]
+    return [_one(line.linear(alpha, beta)), primitive("lncosh", alpha, beta, line.constant(line.ONE))]
 
 
-def _gelu_terms(alpha: Surd, beta: Surd) -> Terms:
+def _gelu_terms(alpha: Exact, beta: Exact) -> Terms:
     half = line.linear(alpha * _HALF, beta * _HALF)
     return [_one(half), primitive("erf", alpha, beta, half)]
 
 
-def _silu_terms(alpha: Surd, beta: Surd) -> Terms:
+def _silu_terms(alpha: Exact, beta: Exact) -> Terms:
     half = line.linear(alpha * _HALF, beta * _HALF)
     return [_one(half), primitive("tanh", alpha * _HALF, beta * _HALF, half)]
 
 
-def _leaky_relu_terms(alpha: Surd, beta: Surd, slope: Surd) -> Terms:
+def _leaky_relu_terms(alpha: Exact, beta: Exact, slope: Exact) -> Terms:
     t = line.linear(alpha, beta)
     return [_one(line.scale(t, (slope + 1) * _HALF)), _step(alpha, beta, line.scale(t, (-slope + 1) * _HALF))]
 
 
-def _elu_terms(alpha: Surd, beta: Surd, a: Surd) -> Terms:
+def _elu_terms(alpha: Exact, beta: Exact, a: Exact) -> Terms:
     # t where t > 0, a (e^t - 1) where t <= 0: half the sum, plus half the difference times sgn t.
     t, half_a = line.linear(alpha, beta), line.constant(a * _HALF)
     half_t, minus = line.scale(t, _HALF), line.scale(half_a, -1)
@@ -144,6 +155,10 @@ def _elu_terms(alpha: Surd, beta: Surd, a: Surd) -> Terms:
         _step(alpha, beta, line.add(half_t, half_a)),
         _step(alpha, beta, minus, rate=alpha),
     ]
+
+
+def _sympy_erf(sp: Any, t: Any) -> Any:
+    return sp.erf(t / sp.sqrt(2))
 
 
 CATALOGUE: dict[str, Base] = {
@@ -159,7 +174,13 @@ CATALOGUE: dict[str, Base] = {
             "odd",
         ),
         Base(
-            "erf", "erf(y/sqrt 2), between -1 and 1", _erf, _erf_slope, _kind("erf"), lambda sp, t: sp.erf(t / sp.sqrt(2)), "odd"
+            "erf",
+            "erf(y/sqrt 2), between -1 and 1",
+            _erf,
+            _erf_slope,
+            _kind("erf"),
+            _sympy_erf,
+            "odd",
         ),
         Base(
             "logistic",
@@ -203,12 +224,31 @@ CATALOGUE: dict[str, Base] = {
             parameters=(("a", line.ONE),),
         ),
         Base(
-            "sin", "sine", lambda xp, t: xp.sin(t), lambda xp, t: xp.cos(t), _kind("sin"), lambda sp, t: sp.sin(t), "odd"
+            "sin",
+            "sine",
+            lambda xp, t: xp.sin(t),
+            lambda xp, t: xp.cos(t),
+            _kind("sin"),
+            lambda sp, t: sp.sin(t),
+            "odd",
         ),
         Base(
-            "cos", "cosine", lambda xp, t: xp.cos(t), lambda xp, t: -xp.sin(t), _kind("cos"), lambda sp, t: sp.cos(t), "even"
+            "cos",
+            "cosine",
+            lambda xp, t: xp.cos(t),
+            lambda xp, t: -xp.sin(t),
+            _kind("cos"),
+            lambda sp, t: sp.cos(t),
+            "even",
         ),
-        Base("exp", "exponential", lambda xp, t: xp.exp(t), lambda xp, t: xp.exp(t), _kind("exp"), lambda sp, t: sp.exp(t)),
+        Base(
+            "exp",
+            "exponential",
+            lambda xp, t: xp.exp(t),
+            lambda xp, t: xp.exp(t),
+            _kind("exp"),
+            lambda sp, t: sp.exp(t),
+        ),
         Base(
             "gaussian",
             "exp(-y^2/2)",
@@ -233,7 +273,7 @@ CATALOGUE: dict[str, Base] = {
             _leaky_relu_slope,
             _leaky_relu_terms,
             lambda sp, t, a: sp.Piecewise((t, t > 0), (a * t, True)),
-            parameters=(("a", Surd({1: Fraction(1, 100)})),),
+            parameters=(("a", line.ONE / 100),),
         ),
         Base(
             "abs",

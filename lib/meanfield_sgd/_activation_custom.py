@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
 from numbers import Integral
 from typing import Any
 
 from ._activation_form import Part
 from ._arrays import is_torch
-from ._surd import Surd
+from ._exact_input import exact
+from ._line import expression
 from .errors import InputError
 
 __all__ = ["GROWTHS", "UNKNOWN", "Custom", "combined"]
@@ -55,7 +55,7 @@ class Custom:
         smoothness: str | int | None,
     ):
         if not callable(function) or not (derivative is None or callable(derivative)):
-            raise InputError("Activation.custom takes a function of an array, and optionally its derivative, a function too")
+            raise InputError("Activation.custom takes a function of an array and, if given, its derivative as another")
         if not isinstance(name, str) or not name.isidentifier():
             raise InputError(f'the name of a custom activation is one word, such as "bump"; got {name!r:.60}')
         self.function, self.given_derivative, self.name = function, derivative, name
@@ -130,7 +130,7 @@ class Custom:
         except (TypeError, AttributeError) as error:
             if is_torch(t):
                 raise InputError(
-                    f"{self.name} failed on a torch tensor ({_first_line(error)}); write it with operators or torch functions"
+                    f"{self.name} failed on a torch tensor ({_first_line(error)}); write it with torch functions"
                 ) from None
             import numpy as np
             import torch
@@ -167,6 +167,4 @@ def _exact(value: Any, name: str) -> Any:
 
     if isinstance(value, sp.Expr) and value.is_number and not value.has(sp.Float):
         return value
-    if isinstance(value, (str, Integral, Fraction, Surd)):
-        return Surd.of(value, f"the jet of {name}").to_sympy()
-    raise InputError(f'the jet of {name} must be exact: numbers such as 2, Fraction(1, 3), "1/3"; got {value!r:.60}')
+    return expression(exact(value, f"the jet of {name}"))

@@ -46,12 +46,12 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property, cmp_to_key
 
 from . import _line as line
-from ._line import Line
-from ._surd import Surd
+from ._exact import sign, to_float
+from ._line import Exact, Line
 
 __all__ = ["EVEN", "KINDS", "ONE_KEY", "Key", "NormalForm", "Part", "primitive"]
 
-Key = tuple[str, Surd, Surd]
+Key = tuple[str, Exact, Exact]
 Part = str | tuple[str, int]
 
 ONE_KEY: Key = ("one", line.ZERO, line.ZERO)
@@ -60,9 +60,9 @@ EVEN = frozenset({"lncosh", "gauss", "cos"})
 KINDS = ODD | EVEN | {"one", "exp", "step"}
 
 
-def primitive(kind: str, alpha: Surd, beta: Surd, factor: Line) -> tuple[Key, Line]:
+def primitive(kind: str, alpha: Exact, beta: Exact, factor: Line) -> tuple[Key, Line]:
     """factor(y) * f(alpha*y + beta) with the key brought to alpha > 0 where f is even or odd."""
-    if kind in ODD | EVEN and alpha.sign < 0:
+    if kind in ODD | EVEN and sign(alpha) < 0:
         return (kind, -alpha, -beta), (line.scale(factor, -1) if kind in ODD else factor)
     return (kind, alpha, beta), factor
 
@@ -121,7 +121,7 @@ class NormalForm:
         """
         trend: Line = ()
         oscillation = -1
-        exponentials: dict[tuple[Surd, Surd], Line] = {}
+        exponentials: dict[tuple[Exact, Exact], Line] = {}
         for (kind, alpha, beta), p in self.terms.items():
             if kind in ("sin", "cos"):
                 oscillation = max(oscillation, len(p) - 1)
@@ -135,27 +135,27 @@ class NormalForm:
                 at = (alpha, beta if kind == "exp" else -(alpha * beta))
                 exponentials[at] = line.add(exponentials.get(at, ()), p if kind == "exp" else line.scale(p, side))
         trend = line.add(trend, exponentials.pop((line.ZERO, line.ZERO), ()))
-        if any(p and alpha.sign == side for (alpha, _), p in exponentials.items()):
+        if any(p and sign(alpha) == side for (alpha, _), p in exponentials.items()):
             return math.inf
         return max(len(trend) - 1, oscillation)
 
     # ---- smoothness ----
 
     @cached_property
-    def jumps(self) -> Mapping[Surd, int]:
+    def jumps(self) -> Mapping[Exact, int]:
         """{b: m}: E_b vanishes to order m at b, so sigma is C^(m-1) but not C^m there; b ascending."""
-        at: dict[Surd, dict[Surd, Line]] = {}
+        at: dict[Exact, dict[Exact, Line]] = {}
         for (kind, alpha, beta), p in self.terms.items():
             if kind == "step":
                 at.setdefault(beta, {})[alpha] = p
-        return {b: _vanishing_order(at[b], b) for b in sorted(at, key=cmp_to_key(lambda a, b: (a - b).sign))}
+        return {b: _vanishing_order(at[b], b) for b in sorted(at, key=cmp_to_key(lambda a, b: sign(a - b)))}
 
     @property
     def singularity_distance(self) -> float:
         """Distance of the nearest complex singularity from the real line (0 with a corner, inf if entire)."""
         if self.jumps:
             return 0.0
-        alphas = [float(alpha) for (kind, alpha, _) in self.terms if kind in ("tanh", "lncosh")]
+        alphas = [to_float(alpha) for (kind, alpha, _) in self.terms if kind in ("tanh", "lncosh")]
         return math.pi / 2 / max(alphas) if alphas else math.inf
 
 
@@ -177,13 +177,13 @@ def _part(form: NormalForm) -> Part:
     return "non-polynomial" if form.degree is None else ("polynomial", form.degree)
 
 
-def _vanishing_order(terms: Mapping[Surd, Line], b: Surd) -> int:
+def _vanishing_order(terms: Mapping[Exact, Line], b: Exact) -> int:
     """Order of the zero of E(y) = sum_alpha p_alpha(y) exp(alpha (y - b)) at y = b.
 
     E solves a linear differential equation of order sum(deg p + 1), so a nonzero E vanishes to less than that order.
     """
     local = {alpha: line.compose(p, line.ONE, b) for alpha, p in terms.items()}
-    exponential = {alpha: line.ONE for alpha in terms}  # alpha^k/k!, then shifted along by the loop
+    exponential = dict.fromkeys(terms, line.ONE)  # alpha^k/k!, from k = 0 on
     series = {alpha: [line.ONE] for alpha in terms}
     for order in range(sum(len(p) for p in terms.values())):
         total = line.ZERO

@@ -14,11 +14,12 @@ from typing import Any
 
 from . import _line as line
 from ._activation_form import Key, NormalForm
-from ._surd import Surd
+from ._exact import Surd, sign
+from ._line import Exact, expression
 
 __all__ = ["jet"]
 
-Value = dict[Any, Surd]
+Value = dict[Any, Exact]
 
 
 def jet(form: NormalForm, order: int) -> list[Any]:
@@ -33,7 +34,7 @@ def jet(form: NormalForm, order: int) -> list[Any]:
                 if c:
                     for atom, value in values[k - j].items():
                         sums[atom] = sums.get(atom, line.ZERO) + c * value * (comb(k, j) * factorial(j))
-    return [sp.Add(*(sp.expand(c.to_sympy() * atom, deep=False) for atom, c in sums.items())) for sums in total]
+    return [sp.Add(*(sp.expand(expression(c) * atom, deep=False) for atom, c in sums.items())) for sums in total]
 
 
 def _derivatives(sp: Any, key: Key, order: int) -> list[Value]:
@@ -43,7 +44,7 @@ def _derivatives(sp: Any, key: Key, order: int) -> list[Value]:
     if kind == "step":
         if not beta:  # a corner at 0 that is C^order: E sgn and its derivatives up to there vanish at 0
             return [{}] * (order + 1)
-        local = [{sp.exp((-(alpha * beta)).to_sympy()): line.constant(-beta.sign)[0]}] * (order + 1)
+        local = [{sp.exp(expression(-(alpha * beta))): -sign(beta) * line.ONE}] * (order + 1)
     else:
         local = _AT_BETA[kind](sp, beta, order)
     power, out = line.ONE, []
@@ -53,13 +54,17 @@ def _derivatives(sp: Any, key: Key, order: int) -> list[Value]:
     return out
 
 
-def _tanh(sp: Any, beta: Surd, order: int) -> list[Value]:
+def _absolute(beta: Exact) -> Exact:
+    return -beta if sign(beta) < 0 else beta
+
+
+def _tanh(sp: Any, beta: Exact, order: int) -> list[Value]:
     # tanh^(k) = P_k(tanh); the atom is tanh|beta| so that mirror images share it.
-    negative, t = beta.sign < 0, sp.tanh(abs(beta).to_sympy())
+    negative, t = sign(beta) < 0, sp.tanh(expression(_absolute(beta)))
     out = []
     for k in range(order + 1):
         powers = enumerate(_tanh_polynomial(k))
-        out.append({t**j: line.constant(-c if negative and j % 2 else c)[0] for j, c in powers if c and (j == 0 or beta)})
+        out.append({t**j: (-c if negative and j % 2 else c) * line.ONE for j, c in powers if c and (j == 0 or beta)})
     return out
 
 
@@ -76,29 +81,29 @@ def _tanh_polynomial(k: int) -> tuple[int, ...]:
     return tuple(out)
 
 
-def _lncosh(sp: Any, beta: Surd, order: int) -> list[Value]:
-    first = {sp.log(2 * sp.cosh(abs(beta).to_sympy())): line.ONE}
+def _lncosh(sp: Any, beta: Exact, order: int) -> list[Value]:
+    first = {sp.log(2 * sp.cosh(expression(_absolute(beta)))): line.ONE}
     return [first, *(_tanh(sp, beta, order - 1) if order else [])]
 
 
-def _gauss(sp: Any, beta: Surd, order: int) -> list[Value]:
+def _gauss(sp: Any, beta: Exact, order: int) -> list[Value]:
     # (d/dt)^k exp(-t^2/2) = (-1)^k He_k(t) exp(-t^2/2)
-    atom = sp.exp((-(beta * beta)).to_sympy() / 2)
+    atom = sp.exp(expression(-(beta * beta) / 2))
     return [{atom: he if k % 2 == 0 else -he} for k, he in enumerate(_hermite(beta, order))]
 
 
-def _erf(sp: Any, beta: Surd, order: int) -> list[Value]:
+def _erf(sp: Any, beta: Exact, order: int) -> list[Value]:
     # d/dt erf(t/sqrt 2) = sqrt(2/pi) exp(-t^2/2)
-    atom = sp.exp((-(beta * beta)).to_sympy() / 2) / sp.sqrt(sp.pi)
-    root = Surd({2: line.ONE.rational})
-    value = sp.erf(abs(beta).to_sympy() / sp.sqrt(2)) if beta else None
-    out: list[Value] = [{} if value is None else {value: line.constant(beta.sign)[0]}]
+    atom = sp.exp(expression(-(beta * beta) / 2)) / sp.sqrt(sp.pi)
+    root = Surd({2: line.ONE})
+    value = sp.erf(expression(_absolute(beta)) / sp.sqrt(2)) if beta else None
+    out: list[Value] = [{} if value is None else {value: sign(beta) * line.ONE}]
     for k, he in enumerate(_hermite(beta, order - 1) if order else []):
         out.append({atom: root * he if k % 2 == 0 else -(root * he)})
     return out
 
 
-def _hermite(at: Surd, order: int) -> list[Surd]:
+def _hermite(at: Exact, order: int) -> list[Exact]:
     """He_0(at), ..., He_order(at): He_{k+1} = t He_k - k He_{k-1}."""
     values = [line.ONE, at]
     for k in range(1, order):
@@ -106,10 +111,10 @@ def _hermite(at: Surd, order: int) -> list[Surd]:
     return values[: order + 1]
 
 
-def _sin_cos(first: int) -> Callable[[Any, Surd, int], list[Value]]:
-    def values(sp: Any, beta: Surd, order: int) -> list[Value]:
-        x = abs(beta).to_sympy()
-        sine: Value = {sp.sin(x): line.constant(beta.sign)[0]} if beta else {}
+def _sin_cos(first: int) -> Callable[[Any, Exact, int], list[Value]]:
+    def values(sp: Any, beta: Exact, order: int) -> list[Value]:
+        x = expression(_absolute(beta))
+        sine: Value = {sp.sin(x): sign(beta) * line.ONE} if beta else {}
         cosine: Value = {sp.cos(x): line.ONE}
         cycle = [sine, cosine, {a: -c for a, c in sine.items()}, {a: -c for a, c in cosine.items()}]
         return [cycle[(first + k) % 4] for k in range(order + 1)]
@@ -117,12 +122,12 @@ def _sin_cos(first: int) -> Callable[[Any, Surd, int], list[Value]]:
     return values
 
 
-_AT_BETA: dict[str, Callable[[Any, Surd, int], list[Value]]] = {
+_AT_BETA: dict[str, Callable[[Any, Exact, int], list[Value]]] = {
     "tanh": _tanh,
     "lncosh": _lncosh,
     "gauss": _gauss,
     "erf": _erf,
     "sin": _sin_cos(0),
     "cos": _sin_cos(1),
-    "exp": lambda sp, beta, order: [{sp.exp(beta.to_sympy()): line.ONE}] * (order + 1),
+    "exp": lambda sp, beta, order: [{sp.exp(expression(beta)): line.ONE}] * (order + 1),
 }

@@ -9,12 +9,13 @@ from difflib import get_close_matches
 from . import _line as line
 from ._activation_catalogue import ALIASES, CATALOGUE, Base
 from ._activation_terms import POLYNOMIAL, Terms, collect
+from ._exact import Refusal, Surd, bits, inverse, is_rational, power, square_root
+from ._exact_input import exact
 from ._expression import Binary, Call, Name, Node, Number, Unary, error_at, fold, parse, quote
-from ._line import Line
-from ._surd import Surd
-from .errors import InputError, ParseError
+from ._line import Exact, Line
+from .errors import ParseError
 
-__all__ = ["MAX_DEGREE", "parse_activation", "parse_constant"]
+__all__ = ["MAX_DEGREE", "parse_activation"]
 
 MAX_DEGREE = 100
 _MAX_WORK = 50_000  # products of rational numbers (long ones count more) that one text may cost: well under a second
@@ -36,16 +37,7 @@ _NOT_HERE = {
 
 def parse_activation(text: str) -> Terms:
     """The terms of ``text``. Raises ParseError, one line with the column, for everything that is not an activation."""
-    return _Reader(text, "activation").read(parse(text, what="activation"))
-
-
-def parse_constant(text: str) -> Surd:
-    """An exact number: ``"3/5"``, ``"0.6"``, ``"sqrt(2)/2"``. Raises ParseError."""
-    terms = _Reader(text, "number").read(parse(text, what="number"))
-    value = _constant(terms)
-    if value is None:
-        raise ParseError(f'number {quote(text)} is not a constant; write for instance "3/5" or "sqrt(2)/2"')
-    return value
+    return fold(parse(text, what="activation"), _Reader(text).visit)
 
 
 def _polynomial(terms: Terms) -> Line | None:
@@ -55,35 +47,29 @@ def _polynomial(terms: Terms) -> Line | None:
     return terms.get(POLYNOMIAL) if len(terms) == 1 else None
 
 
-def _constant(terms: Terms) -> Surd | None:
+def _constant(terms: Terms) -> Exact | None:
     p = _polynomial(terms)
     return None if p is None or len(p) > 1 else p[0] if p else line.ZERO
 
 
 class _Reader:
-    def __init__(self, text: str, what: str):
+    def __init__(self, text: str):
         self.text = text
-        self.what = what
         self.work = 0
 
-    def read(self, node: Node) -> Terms:
-        return fold(node, self._visit)
-
     def _error(self, node: Node, problem: str, mend: str = "") -> ParseError:
-        return error_at(self.text, node.pos, problem, mend, what=self.what)
+        return error_at(self.text, node.pos, problem, mend, what="activation")
 
-    def _visit(self, node: Node, values: Sequence[Terms]) -> Terms:
+    def visit(self, node: Node, values: Sequence[Terms]) -> Terms:
         try:
             return self._value(node, values)
-        except ParseError:
-            raise
-        except InputError as error:  # from the arithmetic of constants: say where
-            raise self._error(node, str(error)) from None
+        except Refusal as refusal:  # from the arithmetic of constants: say where
+            raise self._error(node, refusal.problem, refusal.mend) from None
 
     def _value(self, node: Node, values: Sequence[Terms]) -> Terms:
         match node:
             case Number(value=number):
-                return collect([(POLYNOMIAL, line.constant(number))])
+                return collect([(POLYNOMIAL, line.constant(exact(number)))])
             case Name(id=name):
                 return {POLYNOMIAL: line.Y} if name == "y" else self._apply(node, name, [{POLYNOMIAL: line.Y}])
             case Call(name=name):
@@ -129,29 +115,27 @@ class _Reader:
             raise self._error(node, "division by something that is not a number", "divide by numbers only")
         if not divisor:
             raise self._error(node, "division by zero")
-        return self._product(node, left, {POLYNOMIAL: (divisor.inverse(),)})
+        return self._product(node, left, {POLYNOMIAL: (inverse(divisor),)})
 
     def _power(self, node: Node, left: Terms, right: Terms) -> Terms:
         base, exponent = _polynomial(left), _constant(right)
         if base is None:
             raise self._error(node, "a power of a function that is not a polynomial", "an activation is a sum of them")
-        if exponent is None or not exponent.is_rational or exponent.rational.denominator != 1:
+        if exponent is None or not is_rational(exponent) or exponent.denominator != 1:
             raise self._error(node, "the exponent must be a whole number", "for a square root write sqrt(2)")
-        n = int(exponent.rational)
+        n = int(exponent)
         if len(base) <= 1 and base:
-            if abs(n) > 10_000:
-                raise self._error(node, "an exponent beyond 10000", "write a smaller one")
-            return collect([(POLYNOMIAL, line.constant(base[0] ** n))])
+            return collect([(POLYNOMIAL, line.constant(power(base[0], n)))])
         if n < 0:
             raise self._error(node, "a negative power of y" if base else "division by zero", "divide by numbers only")
         if base and (len(base) - 1) * n > MAX_DEGREE:
             raise self._error(node, f"a degree above {MAX_DEGREE}", "write a smaller power")
-        power = line.constant(1)
-        for bit in bin(n)[2:]:
-            power = self._multiply(node, power, power)
+        result = line.constant(line.ONE)
+        for bit in bin(n)[2:] if base else bin(min(n, 1))[2:]:
+            result = self._multiply(node, result, result)
             if bit == "1":
-                power = self._multiply(node, power, base)
-        return collect([(POLYNOMIAL, power)])
+                result = self._multiply(node, result, base)
+        return collect([(POLYNOMIAL, result)])
 
     def _apply(self, node: Node, name: str, values: Sequence[Terms]) -> Terms:
         if name == "sqrt":
@@ -171,9 +155,10 @@ class _Reader:
                 f"the argument of {name} is {'a constant' if constant else 'not of the form a*y + b'}",
                 "give it y with exact numbers, as in tanh(2*y + 1/2)",
             )
-        return collect([((name, argument[1], argument[0], self._parameters(node, base, values[1:])), line.constant(1))])
+        key = (name, argument[1], argument[0], self._parameters(node, base, values[1:]))
+        return collect([(key, line.constant(line.ONE))])
 
-    def _parameters(self, node: Node, base: Base, values: Sequence[Terms]) -> tuple[Surd, ...]:
+    def _parameters(self, node: Node, base: Base, values: Sequence[Terms]) -> tuple[Exact, ...]:
         given = [_constant(value) for value in values]
         for (name, _), value in zip(base.parameters, given):
             if value is None:
@@ -183,9 +168,9 @@ class _Reader:
     def _sqrt(self, node: Node, values: Sequence[Terms]) -> Terms:
         self._count(node, "sqrt", values, 1)
         value = _constant(values[0])
-        if value is None or not value.is_rational:
-            raise self._error(node, "sqrt takes a rational number", "write for instance sqrt(2) or sqrt(3/5)")
-        return collect([(POLYNOMIAL, line.constant(Surd.sqrt(value.rational)))])
+        if value is None:
+            raise self._error(node, "sqrt takes a number", "write for instance sqrt(2) or sqrt(3/5)")
+        return collect([(POLYNOMIAL, line.constant(square_root(value)))])
 
     def _hermite(self, node: Node, k: int, values: Sequence[Terms]) -> Terms:
         self._count(node, f"He{k}", values, 1)
@@ -194,7 +179,7 @@ class _Reader:
             raise self._error(node, f"the argument of He{k} is not a polynomial", "write for instance He3(y)")
         if k * max(len(argument) - 1, 1) > MAX_DEGREE:
             raise self._error(node, f"a polynomial of degree above {MAX_DEGREE}", "take a smaller one")
-        before, he = (), line.constant(1)  # He_{j+1} = t He_j - j He_{j-1}
+        before, he = (), line.constant(line.ONE)  # He_{j+1} = t He_j - j He_{j-1}
         for j in range(k):
             before, he = he, line.add(self._multiply(node, argument, he), line.scale(before, -j))
         return collect([(POLYNOMIAL, he)])
@@ -217,4 +202,4 @@ class _Reader:
 
 def _size(p: Line) -> int:
     """A measure of what multiplying by p costs: its rational numbers, long ones counted more."""
-    return sum(1 + (q.numerator.bit_length() + q.denominator.bit_length()) // 1000 for c in p for _, q in c.parts)
+    return sum((len(c.parts) if isinstance(c, Surd) else 1) * (1 + bits(c) // 500) for c in p if c)

@@ -14,13 +14,13 @@ from . import _line as line
 from ._activation_catalogue import CATALOGUE
 from ._activation_form import ONE_KEY, Key, NormalForm
 from ._arrays import namespace
-from ._line import Line
-from ._surd import Surd
+from ._exact import Surd, sign, to_float
+from ._line import Exact, Line
 from .errors import InputError
 
 __all__ = ["POLYNOMIAL", "TermKey", "Terms", "base_of", "collect", "compile_terms", "compose", "normal_form", "text"]
 
-TermKey = tuple[Any, Surd, Surd, tuple[Surd, ...]]  # base: a catalogue name, or an object with the same members
+TermKey = tuple[Any, Exact, Exact, tuple[Exact, ...]]  # base: a catalogue name, or an object with the same members
 Terms = dict[TermKey, Line]
 
 POLYNOMIAL: TermKey = ("", line.ZERO, line.ZERO, ())
@@ -37,13 +37,13 @@ def collect(items: Iterable[tuple[TermKey, Line]]) -> Terms:
         if key != POLYNOMIAL:
             name, alpha, beta, parameters = key
             symmetry = base_of(key).symmetry
-            if symmetry and alpha.sign < 0:
+            if symmetry and sign(alpha) < 0:
                 key, p = (name, -alpha, -beta, parameters), (line.scale(p, -1) if symmetry == "odd" else p)
         sums[key] = line.add(sums.get(key, ()), p)
     return {key: p for key, p in sums.items() if p}
 
 
-def compose(terms: Terms, alpha: Surd, beta: Surd) -> Terms:
+def compose(terms: Terms, alpha: Exact, beta: Exact) -> Terms:
     """y -> sum(alpha*y + beta), alpha != 0."""
     return collect(
         (
@@ -82,21 +82,21 @@ def text(terms: Terms) -> str:
 def _term_text(key: TermKey, p: Line, alone: bool) -> tuple[bool, str]:
     base, (_, alpha, beta, parameters) = base_of(key), key
     defaults = tuple(value for _, value in base.parameters)
-    extra = "" if parameters == defaults else "".join(f", {value}" for value in parameters)
+    extra = "" if parameters == defaults else "".join(f", {line.text((value,))}" for value in parameters)
     argument = line.text(line.linear(alpha, beta))
-    if beta and len(alpha.parts) == 1 and alpha.sign > 0:  # y + 1/2 rather than 1/2 + y
+    if beta and not isinstance(alpha, Surd) and alpha > 0:  # y + 1/2 rather than 1/2 + y
         shift = line.text((beta,))
         argument = line.text((line.ZERO, alpha)) + (f" - {shift[1:]}" if shift.startswith("-") else f" + {shift}")
     called = f"{base.name}({argument}{extra})"
     nonzero = [(k, c) for k, c in enumerate(p) if c]
     if len(nonzero) > 1:
         return False, f"({line.text(p)})*{called}"
-    (k, c), = nonzero
-    negative = len(c.parts) == 1 and c.sign < 0
-    if alone and k == 0 and c == 1 and argument == "y" and not extra:
+    ((k, c),) = nonzero
+    negative, positive = line.signed(c)
+    if alone and k == 0 and c == line.ONE and argument == "y" and not extra:
         called = base.name
     power = "" if k == 0 else "y*" if k == 1 else f"y**{k}*"
-    return negative, line.product_text(-c if negative else c, power + called)
+    return negative, line.product_text(positive, power + called)
 
 
 def compile_terms(terms: Terms) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -124,7 +124,7 @@ def compile_terms(terms: Terms) -> tuple[Callable[[Any], Any], Callable[[Any], A
     def derivative(y: Any) -> Any:
         xp, total = namespace(y), None
         with xp.quiet():
-            for base, alpha, beta, parameters, p, slope, chained in rows:
+            for base, alpha, beta, parameters, _, slope, chained in rows:
                 if base is None:
                     if slope:
                         total = _plus(total, _times(xp, y, slope, None))
@@ -138,10 +138,10 @@ def compile_terms(terms: Terms) -> tuple[Callable[[Any], Any], Callable[[Any], A
     return value, derivative
 
 
-def _double(constant: Surd) -> float:
+def _double(constant: Exact) -> float:
     try:
-        return float(constant)
-    except OverflowError:
+        return to_float(constant)
+    except InputError:
         raise InputError("it has a constant too large for double precision (about 1.8e308)") from None
 
 

@@ -38,10 +38,10 @@ def numeric(y: Any) -> tuple[Any, bool]:
     plain = isinstance(y, Real) and not isinstance(y, np.generic)
     try:
         array = np.asarray(y)
-        if array.dtype.kind == "O":
-            array = array.astype(np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"expected real numbers or an array of them, got {type(y).__name__}") from None
+        raise InputError(f"expected real numbers in an array, got a ragged {type(y).__name__}") from None
+    if array.dtype.kind == "O" and all(isinstance(value, Real) for value in array.flat):
+        array = array.astype(np.float64)
     if array.dtype.kind not in "fiub":
         raise InputError(f"expected real numbers, got an array of {array.dtype}")
     return (array if array.dtype.kind == "f" else array.astype(np.float64)), plain

@@ -1,48 +1,57 @@
-"""Polynomials in one variable y with exact coefficients, as tuples (c_0, c_1, ..., c_m): no trailing zero, () is 0."""
+"""Polynomials in one variable y with exact coefficients, as tuples (c_0, c_1, ..., c_m): no trailing zero, () is 0.
+
+Coefficients are the numbers of :mod:`meanfield_sgd._exact`, rationals and sums of square roots.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
+from typing import Any
 
-from ._surd import Surd
+from sympy import QQ
+
+from ._exact import Surd, checked, public
 
 __all__ = [
     "ONE",
     "ZERO",
+    "Exact",
     "Line",
     "Y",
     "add",
     "compose",
     "constant",
     "derivative",
+    "expression",
     "linear",
     "multiply",
     "product_text",
     "scale",
+    "signed",
     "text",
     "trim",
 ]
 
-Line = tuple[Surd, ...]
+Exact = Any  # an element of QQ, or a Surd
+Line = tuple[Exact, ...]
 
-ZERO = Surd({})
-ONE = Surd({1: Fraction(1)})
+ZERO: Exact = QQ.zero
+ONE: Exact = QQ.one
 Y: Line = (ZERO, ONE)
 
 
-def trim(coefficients: Iterable[Surd]) -> Line:
+def trim(coefficients: Iterable[Exact]) -> Line:
     kept = list(coefficients)
     while kept and not kept[-1]:
         kept.pop()
     return tuple(kept)
 
 
-def constant(value: Surd | int | Fraction) -> Line:
-    return trim([value if isinstance(value, Surd) else Surd({1: Fraction(value)})])
+def constant(value: Exact) -> Line:
+    return trim([value])
 
 
-def linear(alpha: Surd, beta: Surd) -> Line:
+def linear(alpha: Exact, beta: Exact) -> Line:
     """alpha*y + beta."""
     return trim([beta, alpha])
 
@@ -53,11 +62,12 @@ def add(p: Line, q: Line) -> Line:
     return trim([a + b for a, b in zip(p, q)] + list(p[len(q) :]))
 
 
-def scale(p: Line, factor: Surd | int | Fraction) -> Line:
-    return trim([c * factor for c in p])
+def scale(p: Line, factor: Exact | int) -> Line:
+    return trim([checked(c * factor) for c in p])
 
 
 def multiply(p: Line, q: Line) -> Line:
+    """p*q. Refusal when a number becomes too long."""
     if not p or not q:
         return ()
     product = [ZERO] * (len(p) + len(q) - 1)
@@ -66,10 +76,10 @@ def multiply(p: Line, q: Line) -> Line:
             for j, b in enumerate(q):
                 if b:
                     product[i + j] = product[i + j] + a * b
-    return trim(product)
+    return trim([checked(c) for c in product])
 
 
-def compose(p: Line, alpha: Surd, beta: Surd) -> Line:
+def compose(p: Line, alpha: Exact, beta: Exact) -> Line:
     """p(alpha*y + beta)."""
     inner, result = linear(alpha, beta), ()
     for c in reversed(p):
@@ -81,29 +91,52 @@ def derivative(p: Line) -> Line:
     return trim([c * k for k, c in enumerate(p)][1:])
 
 
+def expression(c: Exact) -> Any:
+    """The number as a sympy expression."""
+    from sympy import Rational
+
+    value = public(c)
+    return value if isinstance(c, Surd) else Rational(value.numerator, value.denominator)
+
+
 def text(p: Line, variable: str = "y") -> str:
     """``1 - y/2 + 3/4*y**2``, lowest degree first; a coefficient with several parts stands in parentheses."""
-    if not p:
-        return "0"
     out = ""
     for k, c in enumerate(p):
-        if not c:
-            continue
-        power = "" if k == 0 else variable if k == 1 else f"{variable}**{k}"
-        negative = len(c.parts) == 1 and c.parts[0][1] < 0
-        out += (" - " if negative else " + ") if out else ("-" if negative else "")
-        out += product_text(-c if negative else c, power)
-    return out
+        if c:
+            negative, positive = signed(c)
+            part = product_text(positive, "" if k == 0 else variable if k == 1 else f"{variable}**{k}")
+            out += ((" - " if negative else " + ") if out else ("-" if negative else "")) + part
+    return out or "0"
 
 
-def product_text(c: Surd, factor: str) -> str:
-    """``c*factor`` for a coefficient without a leading minus sign; an empty factor stands for 1."""
+def signed(c: Exact) -> tuple[bool, Exact]:
+    """(whether a minus sign is printed first, what follows it). A sum of roots keeps its signs inside parentheses."""
+    parts = _parts(c)
+    negative = len(parts) == 1 and parts[0][1] < 0
+    return negative, (-c if negative else c)
+
+
+def product_text(c: Exact, factor: str) -> str:
+    """``c*factor`` for a coefficient that ``signed`` gave; an empty factor stands for 1."""
+    parts = _parts(c)
+    number = " ".join(_part_text(m, q, first=k == 0) for k, (m, q) in enumerate(parts))
+    number = f"({number})" if len(parts) > 1 else number
     if not factor:
-        return str(c) if len(c.parts) == 1 else f"({c})"
-    if c == 1:
+        return number
+    if c == ONE:
         return factor
-    if len(c.parts) > 1:
-        return f"({c})*{factor}"
-    if c.is_rational and c.rational.numerator == 1:
-        return f"{factor}/{c.rational.denominator}"
-    return f"{c}*{factor}"
+    if len(parts) == 1 and parts[0][0] == 1 and parts[0][1].numerator == 1:
+        return f"{factor}/{parts[0][1].denominator}"
+    return f"{number}*{factor}"
+
+
+def _parts(c: Exact) -> list[tuple[int, Any]]:
+    return sorted(c.parts.items()) if isinstance(c, Surd) else [(1, c)]
+
+
+def _part_text(m: int, q: Any, first: bool) -> str:
+    over, root = abs(q.numerator), f"sqrt({m})"
+    top = str(over) if m == 1 else root if over == 1 else f"{over}*{root}"
+    sign = ("-" if q < 0 else "") if first else ("- " if q < 0 else "+ ")
+    return sign + (top if q.denominator == 1 else f"{top}/{q.denominator}")

@@ -3,50 +3,36 @@
 What an activation can do for a network is decided by three exact facts, which this module answers without numerics:
 its jet (sigma(0), sigma'(0), ...), whether it is a polynomial and of which degree, and which of its derivatives are
 odd functions. They are read from a normal form in which different entries are linearly independent (statement and
-proof: :mod:`meanfield_sgd._activation_form`), so they hold for every sum: ``softplus(y) - y/2`` is found to be even,
+proof: ``_activation_form.py``), so they hold for every sum: ``softplus(y) - y/2`` is found to be even,
 ``relu(y) - relu(-y)`` to be the polynomial y, ``tanh(y+1/2) + tanh(y-1/2)`` to be odd.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 from . import _activation_terms as terms_of
 from . import _line as line
 from ._activation_catalogue import ALIASES, CATALOGUE
-from ._activation_custom import GROWTHS, UNKNOWN, Custom, combined
+from ._activation_custom import GROWTHS, UNKNOWN, Custom
+from ._activation_facts import ExactFacts, NumericParity
 from ._activation_form import NormalForm, Part
-from ._activation_jet import jet as exact_jet
 from ._activation_parser import parse_activation
 from ._activation_terms import POLYNOMIAL, Terms
 from ._arrays import numeric
+from ._exact import inverse, to_float
+from ._exact_input import exact
 from ._expression import quote
-from ._surd import Surd
+from ._line import Exact
 from .errors import InputError, ParseError
 
 __all__ = ["Activation", "NumericParity"]
 
-MAX_ORDER = 500
 
-
-@dataclass(frozen=True)
-class NumericParity:
-    """What sampling suggests about a parity; never a proof. ``even``, ``odd``: sizes of the two parts, relative."""
-
-    parity: str  # "even", "odd", "zero" or "neither"
-    even: float
-    odd: float
-    tolerance: float
-    label: str = "numeric"
-
-
-class Activation:
-    """An activation sigma(y): a sum of named functions of alpha*y + beta, times numbers or polynomials, plus a polynomial.
+class Activation(ExactFacts):
+    """An activation sigma(y): a sum of p(y)*f(a*y + b) over named functions f, with exact numbers and polynomials p.
 
     Args:
         source: a text, an expression in y such as ``"tanh"``, ``"tanh(y+1/2)"``, ``"3/5*sin(y) + 4/5*cos(y)"``,
@@ -64,26 +50,19 @@ class Activation:
     ``a + b``, ``a - b``, ``c*a``, ``a/c``, products with a polynomial, ``a.shift(b)`` and ``a.scale(c)`` are exact.
 
     Raises:
-        ParseError: the text is not an activation (one line; names the column and, for a misspelt name, the nearest one).
+        ParseError: the text is not an activation (one line, with the column and, for a misspelt name, the nearest).
         InputError: any other unusable source, floats included (0.6 is not 3/5: write "0.6").
     """
 
     def __init__(self, source: Any):
-        if isinstance(source, Activation):
-            terms = source._terms
-        elif isinstance(source, str):
-            try:
-                self._setup(parse_activation(source))
-            except ParseError:
-                raise
-            except InputError as error:  # a number beyond double precision
+        try:
+            self._setup(_terms_from(source))
+        except ParseError:
+            raise
+        except InputError as error:  # a number beyond double precision
+            if isinstance(source, str):
                 raise ParseError(f"activation {quote(source)}: {error}") from None
-            return
-        elif hasattr(source, "terms") and hasattr(source, "variables"):
-            terms = _from_polynomial(source)
-        else:
-            terms = terms_of.collect([(POLYNOMIAL, line.constant(Surd.of(source, "an activation")))])
-        self._setup(terms)
+            raise
 
     @classmethod
     def _of(cls, terms: Terms) -> Activation:
@@ -94,7 +73,8 @@ class Activation:
     def _setup(self, terms: Terms) -> None:
         self._form: NormalForm = terms_of.normal_form(terms)
         self._customs: Terms = {key: p for key, p in terms.items() if isinstance(key[0], Custom)}
-        if self._form.degree is not None:  # relu(y) - relu(-y) is evaluated as y
+        named = any(isinstance(key[0], str) and key != POLYNOMIAL for key in terms)
+        if named and self._form.degree is not None:  # relu(y) - relu(-y) is evaluated as y
             polynomial = terms_of.collect((POLYNOMIAL, p) for p in self._form.terms.values())
             terms = {**polynomial, **self._customs}
         self._terms = terms
@@ -102,7 +82,7 @@ class Activation:
         self._breakpoints = self._find_breakpoints()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Activation._of, (self._terms,)
+        return (Activation._of, (self._terms,)) if self._customs else (Activation, (self.text,))
 
     @classmethod
     def custom(
@@ -139,7 +119,7 @@ class Activation:
         base = Custom(
             function, derivative, name, jet, polynomial_degree, even_part, odd_part, breakpoints, growth, smoothness
         )
-        return cls._of({(base, line.ONE, line.ZERO, ()): line.constant(1)})
+        return cls._of({(base, line.ONE, line.ZERO, ()): line.constant(line.ONE)})
 
     @staticmethod
     def catalogue() -> dict[str, str]:
@@ -171,12 +151,12 @@ class Activation:
         y = sp.Symbol("y", real=True) if symbol is None else symbol
         total = sp.Integer(0)
         for key, p in self._terms.items():
-            factor = sp.Add(*(c.to_sympy() * y**k for k, c in enumerate(p)))
+            factor = sp.Add(*(line.expression(c) * y**k for k, c in enumerate(p)))
             if isinstance(key[0], Custom):
-                factor *= sp.Function(key[0].name)(key[1].to_sympy() * y + key[2].to_sympy())
+                factor *= sp.Function(key[0].name)(line.expression(key[1]) * y + line.expression(key[2]))
             elif key != POLYNOMIAL:
-                t = key[1].to_sympy() * y + key[2].to_sympy()
-                factor *= CATALOGUE[key[0]].sympy(sp, t, *(c.to_sympy() for c in key[3]))
+                t = line.expression(key[1]) * y + line.expression(key[2])
+                factor *= CATALOGUE[key[0]].sympy(sp, t, *(line.expression(c) for c in key[3]))
             total += factor
         return total
 
@@ -202,7 +182,7 @@ class Activation:
         return NotImplemented if other is None else Activation._of(_sum(self._terms, other._terms))
 
     def __neg__(self) -> Activation:
-        return Activation._of(_scaled(self._terms, Surd.of(-1)))
+        return Activation._of(_scaled(self._terms, -line.ONE))
 
     def __sub__(self, other: Any) -> Activation:
         other = _operand(other)
@@ -226,15 +206,18 @@ class Activation:
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Activation:
-        return Activation._of(_scaled(self._terms, Surd.of(other, "the divisor").inverse()))
+        divisor = exact(other, "the divisor")
+        if not divisor:
+            raise InputError("an activation cannot be divided by 0")
+        return Activation._of(_scaled(self._terms, inverse(divisor)))
 
     def shift(self, b: Any) -> Activation:
         """y -> sigma(y + b), b an exact number (2, Fraction(1, 2), "1/2", "sqrt(2)")."""
-        return Activation._of(terms_of.compose(self._terms, line.ONE, Surd.of(b, "the shift")))
+        return Activation._of(terms_of.compose(self._terms, line.ONE, exact(b, "the shift")))
 
     def scale(self, c: Any) -> Activation:
         """y -> sigma(c*y), c an exact number other than 0."""
-        factor = Surd.of(c, "the scale")
+        factor = exact(c, "the scale")
         if not factor:
             raise InputError("an activation cannot be scaled by 0: sigma(0*y) is a constant")
         return Activation._of(terms_of.compose(self._terms, factor, line.ZERO))
@@ -262,123 +245,6 @@ class Activation:
         out = function(array)
         return float(out) if plain else out
 
-    # ---- exactly ----
-
-    @property
-    def arithmetic(self) -> str:
-        """Either "exact", or "declared" where a custom function's author vouches for the answers below."""
-        return "declared" if self._customs else "exact"
-
-    def jet(self, order: int) -> list[Any]:
-        """[sigma(0), sigma'(0), ..., sigma^(order)(0)] as exact sympy numbers, fully expanded.
-
-        tanh gives 0, 1, 0, -2, 0, 16; tanh(y+1/2) polynomials in ``tanh(1/2)``; erf and gelu multiples of
-        ``1/sqrt(pi)``; softplus starts with ``log(2)``.
-
-        Raises:
-            InputError: a derivative asked for does not exist (relu from order 1; relu(y+1/2) has all), or is not
-                declared (custom functions).
-        """
-        order = _order(order, "order", MAX_ORDER)
-        exists = self._form.jumps.get(line.ZERO)
-        if exists is not None and order >= exists:
-            raise InputError(
-                f"{self.text:.60} has no derivative of order {exists} at 0, order {order} was asked for; "
-                "shift it, as in relu(y + 1/2), or take a smooth activation"
-            )
-        values = exact_jet(self._form, order)
-        for (base, alpha, beta, _), p in self._customs.items():
-            if beta:
-                raise InputError(f"the jet of {base.name} at {beta} is not known, only at 0; define the shifted function")
-            for k, value in enumerate(base.jet(order)):
-                values[k] += (p[0] * alpha**k).to_sympy() * value
-        return values
-
-    @property
-    def polynomial_degree(self) -> int | None:
-        """The degree if sigma is a polynomial (0 for every constant, 0 included), else None.
-
-        Raises:
-            InputError: not settled by what was declared about a custom function.
-        """
-        if not self._customs:
-            return self._form.degree
-        degrees = [UNKNOWN if base.degree == UNKNOWN else _part_of(base.degree) for base, *_ in self._customs]
-        whole = None if UNKNOWN in degrees else combined([_part_of(self._form.degree), *degrees])
-        if whole is not None:
-            return None if whole == "non-polynomial" else 0 if whole == "zero" else whole[1]
-        parts = [self._part("even"), self._part("odd")]
-        if "non-polynomial" in parts:
-            return None
-        if None in parts:
-            raise self._unknown("whether it is a polynomial", "polynomial_degree=None (or its degree)")
-        return max([part[1] for part in parts if part != "zero"], default=0)
-
-    @property
-    def even_part(self) -> Part:
-        """(sigma(y) + sigma(-y))/2: "zero", ("polynomial", degree) or "non-polynomial". InputError if not declared."""
-        part = self._part("even")
-        if part is None:
-            raise self._unknown("its even part", 'even_part="zero", ("polynomial", m) or "non-polynomial"')
-        return part
-
-    @property
-    def odd_part(self) -> Part:
-        """(sigma(y) - sigma(-y))/2: "zero", ("polynomial", degree) or "non-polynomial". InputError if not declared."""
-        part = self._part("odd")
-        if part is None:
-            raise self._unknown("its odd part", 'odd_part="zero", ("polynomial", m) or "non-polynomial"')
-        return part
-
-    def _part(self, which: str) -> Part | None:
-        # A shift mixes the parts of a custom function, so only unshifted ones keep what was declared.
-        declared = [None if key[2] else getattr(key[0], f"{which}_part") for key in self._customs]
-        return combined([getattr(self._form, f"{which}_part"), *declared])
-
-    def _unknown(self, what: str, mend: str) -> InputError:
-        return InputError(
-            f"{self.text:.60} contains a custom function and {what} is not settled by what was declared; "
-            f"declare {mend} in Activation.custom for the whole function (numeric_parity() gives a numerical hint)"
-        )
-
-    def derivative_is_odd(self, k: int) -> bool:
-        """Whether sigma^(k) is an odd function (as a distribution where sigma is not smooth), decided exactly.
-
-        sigma^(k) is odd exactly when the part of sigma with the parity of k is a polynomial of degree below k.
-        """
-        k = _order(k, "k")
-        part = self.even_part if k % 2 == 0 else self.odd_part
-        return part == "zero" or (part != "non-polynomial" and part[1] < k)
-
-    def K_sigma(self, up_to: int) -> set[int]:
-        """{1 <= k <= up_to: sigma^(k) is not odd}: the orders that a bias-free network started at w = 0 can use.
-
-        tanh, erf, logistic, sin: odd k; cos: even k; softplus, gelu, silu, relu: 1 and even k; exp, elu,
-        tanh(y + 1/2): all; y + y**2/2: {1, 2}. Source: this book's refinement of Chen and Ge's necessary condition.
-        """
-        return {k for k in range(1, _order(up_to, "up_to") + 1) if not self.derivative_is_odd(k)}
-
-    def numeric_parity(
-        self, order: int = 0, *, radius: float = 6.0, points: int = 257, tolerance: float = 1e-9
-    ) -> NumericParity:
-        """A numerical hint at the parity of sigma (order 0) or sigma' (order 1) from samples on [-radius, radius].
-
-        Labelled "numeric": it proves nothing (a function may differ beyond ``radius`` or below ``tolerance``), and
-        nothing else in this package relies on it.
-        """
-        import numpy as np
-
-        if order not in (0, 1):
-            raise InputError(f"numeric_parity looks at sigma (order 0) or sigma' (order 1), not at order {order}")
-        y = np.linspace(radius / points, radius, points)  # not 0, where sigma' may jump
-        function = self.derivative if order else self
-        right, left = function(y), function(-y)
-        scale = max(float(np.max(np.abs([right, left]))), np.finfo(float).tiny)
-        even, odd = (float(np.max(np.abs(right + s * left))) / (2 * scale) for s in (1, -1))
-        small = (even <= tolerance, odd <= tolerance)
-        parity = {(True, True): "zero", (True, False): "odd", (False, True): "even"}.get(small, "neither")
-        return NumericParity(parity, even, odd, tolerance)
-
     # ---- for the simulations ----
 
     @property
@@ -389,16 +255,16 @@ class Activation:
     def _find_breakpoints(self) -> tuple[float, ...]:
         found = set()
         try:
-            found.update(float(b) for b in self._form.jumps)
+            found.update(to_float(b) for b in self._form.jumps)
             for base, alpha, beta, _ in self._customs:
-                found.update((b - float(beta)) / float(alpha) for b in base.breakpoints)
-        except OverflowError:
+                found.update((b - to_float(beta)) / to_float(alpha) for b in base.breakpoints)
+        except InputError:
             raise InputError("it has a corner beyond the reach of double precision") from None
         return tuple(sorted(found))
 
     @property
     def smoothness(self) -> str | int | None:
-        """Either "analytic" on the real line, or the number of continuous derivatives (relu 0, elu 1); None: not declared."""
+        """Either "analytic", or the number of continuous derivatives (relu 0, elu 1); None: not declared."""
         levels = [order - 1 for order in self._form.jumps.values()]
         for base, *_ in self._customs:
             if base.smoothness is None:
@@ -408,7 +274,7 @@ class Activation:
 
     @property
     def growth(self) -> str | None:
-        """Either "bounded", "polynomial" or "exponential" at infinity; an upper bound, or None, with custom functions."""
+        """Either "bounded", "polynomial" or "exponential"; with custom functions an upper bound, None if undeclared."""
         growths = [self._form.growth, *(base.growth for base, *_ in self._customs)]
         return None if None in growths else max(growths, key=GROWTHS.index)
 
@@ -421,11 +287,21 @@ class Activation:
         return None if self._customs else self._form.singularity_distance
 
 
+def _terms_from(source: Any) -> Terms:
+    if isinstance(source, Activation):
+        return source._terms
+    if isinstance(source, str):
+        return parse_activation(source)
+    if hasattr(source, "terms") and hasattr(source, "variables"):
+        return _from_polynomial(source)
+    return terms_of.collect([(POLYNOMIAL, line.constant(exact(source, "an activation")))])
+
+
 def _sum(p: Terms, q: Terms) -> Terms:
     return terms_of.collect([*p.items(), *q.items()])
 
 
-def _scaled(terms: Terms, factor: Surd) -> Terms:
+def _scaled(terms: Terms, factor: Exact) -> Terms:
     return terms_of.collect((key, line.scale(p, factor)) for key, p in terms.items())
 
 
@@ -437,16 +313,6 @@ def _operand(value: Any) -> Activation | None:
     return Activation(value)
 
 
-def _part_of(degree: int | None) -> Part:
-    return "non-polynomial" if degree is None else ("polynomial", degree) if degree else "zero"
-
-
-def _order(value: Any, name: str, most: int = 10**6) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value <= most:
-        raise InputError(f"{name} must be a whole number from 0 to {most}; got {value!r:.40}")
-    return int(value)
-
-
 def _from_polynomial(polynomial: Any) -> Terms:
     """From a Polynomial in at most one variable, whatever its name."""
     if len(polynomial.variables) > 1:
@@ -454,5 +320,5 @@ def _from_polynomial(polynomial: Any) -> Terms:
         raise InputError(f"an activation is a function of one variable; this polynomial has {names:.60}")
     total = [line.ZERO] * (polynomial.degree + 1)
     for exponents, coefficient in polynomial.terms.items():
-        total[sum(exponents)] = Surd.of(coefficient if not isinstance(coefficient, int) else Fraction(coefficient))
+        total[sum(exponents)] = exact(coefficient)
     return terms_of.collect([(POLYNOMIAL, line.trim(total))])
