@@ -12,15 +12,20 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 
 
-def absent(reason: str) -> None:
-    """Skip where something optional is missing; where CI runs, nothing is optional."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason} (a skip elsewhere, a failure in CI)")
-    pytest.skip(reason)
+@pytest.fixture(scope="session")
+def absent():
+    """A function that skips where something optional is missing; where CI runs, nothing is optional."""
+
+    def absent(reason: str) -> None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason} (a skip elsewhere, a failure in CI)")
+        pytest.skip(reason)
+
+    return absent
 
 
 @pytest.fixture(scope="session")
-def built() -> Path:
+def built(absent) -> Path:
     """The folder of the built pages, of the present sources."""
     from build_book import source_key
 

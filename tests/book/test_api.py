@@ -95,3 +95,16 @@ def test_literal_blocks_and_examples_are_left_alone():
     lines = ["f* is::", "", "    E|f*|", "", "and |f|", ">>> a * b", "2 * x", "", "c*d"]
     expected = ["f\\* is::", "", "    E|f*|", "", "and \\|f\\|", ">>> a * b", "2 * x", "", "c\\*d"]
     assert plain_docstrings.escape_lines(lines) == expected
+
+
+def test_a_role_may_run_over_the_end_of_a_line():
+    assert plain_docstrings.escape_lines(["a* :math:`x*", "y*` b*"]) == ["a\\* :math:`x*", "y*` b\\*"]
+
+
+def test_raises_sections_may_be_sentences_and_paragraphs_end_a_section():
+    lines = ["Does.", "", "Parameters", "----------", "x : a", "", "y, z : b", "", "Raises", "------",
+             "InputError for a bad", "shape.", "ToleranceError, where it", "    fails.", "", "Source: here."]  # fmt: skip
+    assert plain_docstrings.numpy_style(lines) == [
+        "Does.", "", "Parameters", "----------", "x : a", "", "y, z : b", "", "Raises", "------",
+        "InputError", "    for a bad", "    shape.", "ToleranceError", "    where it", "    fails.", "", "", "Source: here.",
+    ]  # fmt: skip
