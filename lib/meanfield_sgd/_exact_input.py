@@ -39,14 +39,14 @@ def exact(value: Any, what: str = "number") -> Any:
         return checked(_from_sympy(value, what, 0))
     if isinstance(value, numbers.Rational):
         return checked(QQ(int(value.numerator), int(value.denominator)))
-    if isinstance(value, (float, Decimal, numbers.Real)):
-        if not math.isfinite(value):
-            raise InputError(f"{what}: {value} is not a finite number; {_EXACT}")
-        if isinstance(value, Decimal):
-            if abs(value.adjusted()) > 900 or len(value.as_tuple().digits) > 900:
-                raise InputError(f"{what}: this Decimal has too many digits or too large an exponent; {_EXACT}")
+    if isinstance(value, Decimal):
+        if value.is_finite() and abs(value.adjusted()) < 900 and len(value.as_tuple().digits) < 900:
             ratio = Fraction(value)
             return checked(QQ(ratio.numerator, ratio.denominator))
+        raise InputError(f"{what}: this Decimal is not finite, or has 900 digits or more; {_EXACT}")
+    if isinstance(value, numbers.Real):
+        if not math.isfinite(value):
+            raise InputError(f"{what}: {value} is not a finite number; {_EXACT}")
         raise InputError(f"{what}: the float {float(value)!r} is not exact; {_EXACT}")
     raise InputError(f"{what}: expected an exact number, got {type(value).__name__}; {_EXACT}")
 

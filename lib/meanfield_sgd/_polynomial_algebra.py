@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
@@ -104,9 +105,16 @@ class PolynomialAlgebra:
 
     @property
     def domain(self) -> sympy.polys.domains.domain.Domain:
-        """Smallest sympy field with the coefficients: ``QQ`` or ``QQ.algebraic_field(sqrt(2), ...)``."""
-        roots = sorted(_exact.roots_in(self._terms.values()))
-        return QQ.algebraic_field(*map(sympy.sqrt, roots)) if roots else QQ
+        """A sympy field with the coefficients: ``QQ`` or ``QQ.algebraic_field(sqrt(2), ...)``, independent roots."""
+        generators: list[int] = []
+        reached = {1}
+        for m in sorted(_exact.roots_in(self._terms.values())):
+            if m not in reached:
+                generators.append(m)
+                reached |= {m * g // math.gcd(m, g) ** 2 for g in reached}
+        if len(generators) > 4:  # sympy then needs minutes
+            raise InputError(f"a field with {len(generators)} independent square roots is beyond sympy; at most 4")
+        return QQ.algebraic_field(*map(sympy.sqrt, generators)) if generators else QQ
 
     def to_sympy(self) -> sympy.Expr:
         """The sympy expression in symbols named like the variables."""

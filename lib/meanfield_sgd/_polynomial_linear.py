@@ -94,10 +94,10 @@ def square_matrix(rows: Iterable[Any], variables: Sequence[str]) -> list[list[An
         for j in range(i + 1):
             value = dot(matrix[i], matrix[j])
             if value != (QQ.one if i == j else QQ.zero):
-                raise InputError(
-                    f"rotate: the matrix is not orthogonal: rows {j + 1} and {i + 1} have inner product "
-                    f"{str(public(value))[:40]} instead of {int(i == j)}; give exact orthonormal rows"
-                )
+                shown = str(public(value))[:40]
+                pair = f"rows {j + 1} and {i + 1} have inner product {shown}"
+                fault = f"row {i + 1} has squared length {shown}" if i == j else pair
+                raise InputError(f"rotate: the matrix is not orthogonal: {fault}; give exact orthonormal rows")
     return matrix
 
 

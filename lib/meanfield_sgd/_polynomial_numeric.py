@@ -151,7 +151,7 @@ def _orthonormal(frame: Any, p: int, dimension: int) -> Any:
     import numpy as np
 
     if hasattr(frame, "detach"):
-        frame = frame.detach().cpu()
+        frame = frame.detach().cpu().double().numpy()
     try:
         rows = np.array(frame, dtype=np.float64)
     except (TypeError, ValueError):

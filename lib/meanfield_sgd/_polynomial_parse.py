@@ -27,8 +27,8 @@ __all__ = [
     "sorted_keys",
 ]
 
-MAX_CHARACTERS = 50_000
-_WORK = 3e5  # a text is refused within about a second
+MAX_CHARACTERS = 30_000
+_WORK = 4e5  # operations: a text is refused within about a second
 
 _DEFAULT = re.compile(r"z([1-9][0-9]{0,2})\Z")
 _HERMITE = re.compile(r"He([0-9]+)\Z")
@@ -74,14 +74,13 @@ def parse_polynomial(text: str, variables: Sequence[str] | None) -> tuple[tuple[
         ParseError: the text is not a polynomial, or a limit is exceeded.
     """
     node = parse(text, what="polynomial", max_characters=MAX_CHARACTERS)
-    if variables is None:
-        variables = default_variables(_largest_index(node, text))
-    return tuple(variables), _Evaluator(text, "polynomial", variables, _WORK).terms(node)
+    names = default_variables(_largest_index(node, text)) if variables is None else tuple(variables)
+    return names, _Evaluator(text, "polynomial", names, variables is not None).terms(node)
 
 
 def parse_constant(text: str, what: str = "number") -> Any:
     """The exact number that a text such as ``3/5`` or ``sqrt(2)/2`` stands for (a coefficient)."""
-    return _Evaluator(text, what, (), _WORK).terms(parse(text, what=what)).get(0, QQ.zero)
+    return _Evaluator(text, what, (), False).terms(parse(text, what=what)).get(0, QQ.zero)
 
 
 def _largest_index(node: Node, text: str) -> int:
@@ -102,12 +101,12 @@ def _largest_index(node: Node, text: str) -> int:
 class _Evaluator:
     """Turns syntax trees into terms; every refusal of the arithmetic gets the column where it arose."""
 
-    def __init__(self, text: str, what: str, variables: Sequence[str], work: float):
+    def __init__(self, text: str, what: str, variables: Sequence[str], chosen: bool):
         self.text = text
         self.what = what
         self.index = {name: i for i, name in enumerate(variables)}
-        self.variables = variables
-        self.work = Work(work)
+        self.chosen = chosen  # whether the caller gave the variables
+        self.work = Work(_WORK)
 
     def terms(self, node: Node) -> Terms:
         return fold(node, self._visit)
@@ -153,9 +152,10 @@ class _Evaluator:
             raise self._error(node, f"{name} needs an argument", "write sqrt(2) or He3(z1)")
         if self.what != "polynomial":
             raise self._error(node, f"unknown name {quote(name)}", "a number is made of digits, + - * / ** and sqrt")
-        if self.variables and self.variables != default_variables(len(self.variables)):
-            shown = ", ".join(self.variables[:9]) + (", ..." if len(self.variables) > 9 else "")
-            raise self._error(node, f"unknown name {quote(name)}", f"the variables are {shown[:200]}")
+        if self.chosen:
+            names = list(self.index)
+            shown = ", ".join(names[:9]) + (", ..." if len(names) > 9 else "") if names else "none"
+            raise self._error(node, f"unknown name {quote(name)}", f"the variables are {shown[:150]}")
         raise self._error(
             node, f"unknown name {quote(name)}", "variables are z1, z2, ...; for other names give variables=[...]"
         )

@@ -51,7 +51,7 @@ Terms = dict[int, Any]
 class Work:
     """A purse of operations. ``spend`` raises :class:`Refusal` when it is empty."""
 
-    def __init__(self, units: float = 2e7):
+    def __init__(self, units: float = 1e7):
         self.total = self.left = units
 
     def spend(self, units: float) -> None:
@@ -104,7 +104,7 @@ def check_degree(n: int) -> None:
 
 def add(a: Terms, b: Terms, work: Work, sign: int = 1) -> Terms:
     """a + sign b."""
-    work.spend((len(a) + len(b)) * max(_weight(a), _weight(b)))
+    work.spend(3 * (len(a) + len(b)) * max(_weight(a), _weight(b)))
     total = dict(a)
     for key, c in b.items():
         value = total[key] + sign * c if key in total else sign * c
@@ -149,7 +149,7 @@ def multiply(a: Terms, b: Terms, work: Work) -> Terms:
     if not a or not b:
         return {}
     check_degree(degree(a) + degree(b))
-    work.spend(2 + len(a) * len(b) * _weight(a) * _weight(b))
+    work.spend(6 + (3 + len(a)) * (3 + len(b)) * _weight(a) * _weight(b))
     if len(a) * len(b) > 32 and (left := _integers(a)) and (right := _integers(b)):
         below = left[1] * right[1]
         return bounded({key: QQ(c, below) for key, c in _product(left[0], right[0]).items()})

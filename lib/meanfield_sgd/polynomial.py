@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from sympy import QQ
 
@@ -49,7 +49,7 @@ class Polynomial(PolynomialAlgebra):
     not count. Arithmetic joins the variables of both sides.
 
     Limits: degree at most 60, at most 50 000 terms, 128 variables, coefficients with numerators and denominators of at
-    most 993 digits, 16 different square roots in a number, texts of at most 50 000 characters, and texts that need
+    most 993 digits, 16 different square roots in a number, texts of at most 30 000 characters, and texts that need
     more than about a second to multiply out are refused.
 
     Raises:
@@ -58,7 +58,7 @@ class Polynomial(PolynomialAlgebra):
     """
 
     @classmethod
-    def from_hermite(cls, coefficients: Mapping[Sequence[int], Any], variables: Iterable[str] | None = None) -> Polynomial:
+    def from_hermite(cls, coefficients: Mapping[Sequence[int], Any], variables: Iterable[str] | None = None) -> Self:
         """sum of d He_alpha(z) from ``{alpha: d}``, the inverse of :attr:`hermite_coefficients`. Errors: from_terms."""
         smoothed = cls.from_terms(coefficients, variables)
         return smoothed._like(_sparse.smooth(smoothed._terms, smoothed.p, Work(), -1))
