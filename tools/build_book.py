@@ -64,8 +64,12 @@ def build(root: Path) -> int:
         output.mkdir(exist_ok=True)
         key_file.write_text(key)
 
-    cached = (output / ".jupyter_cache").exists()
-    print("Building the book" + (" (executions of unchanged notebooks are kept)" if cached else " (executing every notebook)"), flush=True)
+    how = (
+        "executions of unchanged notebooks are kept"
+        if (output / ".jupyter_cache").exists()
+        else "every notebook is executed"
+    )
+    print(f"Building the book: {how}", flush=True)
     started = time.monotonic()
     # The library is taken from ROOT/lib even where another copy is installed.
     path = os.pathsep.join(filter(None, [str(root / "lib"), os.environ.get("PYTHONPATH")]))

@@ -78,15 +78,13 @@ def notebook_complaints(path: Path) -> list[str]:
     """Everything that is wrong with a notebook as stored."""
     complaints = []
     compared = False
-    expected = 0
     code = [cell for cell in read_notebook(path) if cell["cell_type"] == "code" and text_of(cell["source"]).strip()]
     for number, cell in enumerate(code, start=1):
         where = f"{path.name}, code cell {number}"
-        expected += 1
         if cell.get("execution_count") is None:
             complaints.append(f"{where}: not executed")
-        elif cell["execution_count"] != expected:
-            complaints.append(f"{where}: executed out of order ({cell['execution_count']} instead of {expected})")
+        elif cell["execution_count"] != number:
+            complaints.append(f"{where}: executed out of order ({cell['execution_count']} instead of {number})")
         for output in cell["outputs"]:
             if output["output_type"] == "error" and "raises-exception" not in cell["metadata"].get("tags", []):
                 complaints.append(f"{where}: ends in {output.get('ename', 'an error')}")
@@ -134,7 +132,9 @@ def heading_complaints(path: Path) -> list[str]:
 def image_complaints(path: Path) -> list[str]:
     """Images in prose: Markdown, HTML, and the directives figure and image."""
     text = markdown_of(path)
-    complaints = [f"{path.name}: an image without alt text, {found}" for found in re.findall(r"!\[\s*\]\([^)]*\)", text)]
+    complaints = [
+        f"{path.name}: an image without alt text, {found}" for found in re.findall(r"!\[\s*\]\([^)]*\)", text)
+    ]
     for found in re.findall(r"<img\b[^>]*>", text):
         if not re.search(r"""\balt=["']\s*[^\s"']""", found):
             complaints.append(f"{path.name}: an image without alt text, {found}")

@@ -68,7 +68,9 @@ def title(path: Path) -> str:
 
 def used_names(path: Path) -> set[str]:
     """Dotted names of this package's things that the code cells of a notebook use, prefixes included."""
-    code = "\n".join(line for text in cells(path, "code") for line in text.splitlines() if not line.startswith(("%", "!")))
+    code = "\n".join(
+        line for text in cells(path, "code") for line in text.splitlines() if not line.startswith(("%", "!"))
+    )
     tree = ast.parse(code)
     alias = {}  # local name -> dotted name
     used = set()

@@ -34,7 +34,9 @@ def refresh(path: Path) -> bool:
     notebook = nbformat.read(path, as_version=4)
     started = time.monotonic()
     try:
-        NotebookClient(notebook, kernel_name="python3", timeout=600, resources={"metadata": {"path": path.parent}}).execute()
+        NotebookClient(
+            notebook, kernel_name="python3", timeout=600, resources={"metadata": {"path": path.parent}}
+        ).execute()
     except CellExecutionError as error:
         print(f"error: {path} was left as it was, a cell failed:\n{error}", file=sys.stderr)
         return False

@@ -102,9 +102,25 @@ def test_a_role_may_run_over_the_end_of_a_line():
 
 
 def test_raises_sections_may_be_sentences_and_paragraphs_end_a_section():
-    lines = ["Does.", "", "Parameters", "----------", "x : a", "", "y, z : b", "", "Raises", "------",
-             "InputError for a bad", "shape.", "ToleranceError, where it", "    fails.", "", "Source: here."]  # fmt: skip
-    assert plain_docstrings.numpy_style(lines) == [
-        "Does.", "", "Parameters", "----------", "x : a", "", "y, z : b", "", "Raises", "------",
-        "InputError", "    for a bad", "    shape.", "ToleranceError", "    where it", "    fails.", "", "", "Source: here.",
-    ]  # fmt: skip
+    lines = """Does.
+
+Parameters
+----------
+x : a
+
+y, z : b
+
+Raises
+------
+InputError for a bad
+shape.
+ToleranceError, where it
+    fails.
+
+Source: here."""
+    assert plain_docstrings.numpy_style(lines.splitlines())[8:] == [
+        *("Raises", "------"),
+        *("InputError", "    for a bad", "    shape."),
+        *("ToleranceError", "    where it", "    fails."),
+        *("", "", "Source: here."),
+    ]

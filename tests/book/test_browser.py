@@ -1,4 +1,4 @@
-"""Every built page in a real browser: nothing is missing, nothing leaves the machine, formulas render, text is readable.
+"""Every built page in a real browser: nothing is missing or fetched from elsewhere, formulas render, text is readable.
 
 The pages are served on the loopback below a folder, as GitHub Pages serves them, and every other host is refused.
 """
@@ -32,9 +32,10 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]  # fmt: skip
 
-# From file:// a page may not read its own icon font, which the theme asks for ahead of time; the icons show all the same.
+# From file:// a page may not read its own icon font, which the theme preloads; the icons show all the same.
 ICON_FONT = re.compile(
-    r"Access to font at 'file://\S+/_static/vendor/fontawesome/\S+\.woff2' from origin 'null' has been blocked by CORS policy"
+    r"Access to font at 'file://\S+/_static/vendor/fontawesome/\S+\.woff2' from origin 'null' "
+    r"has been blocked by CORS policy"
     r"|file://\S+/_static/vendor/fontawesome/\S+\.woff2 - Failed to load resource: net::ERR_FAILED"
 )
 
@@ -128,8 +129,8 @@ class Browser:
         return list(asked.values()), failed
 
     def width(self, pixels: int) -> None:
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                                    {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": False})  # fmt: skip
+        size = {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def theme(self, name: str) -> None:
         self.run("localStorage.setItem('mode', arguments[0]); localStorage.setItem('theme', arguments[0])", name)
@@ -170,9 +171,12 @@ def test_page_opens_from_the_disk(browser, built, page):
 def test_formulas_are_drawn_and_not_only_counted(browser, site):
     browser.open(site + "book/notation.html")
     sizes = browser.run("""return [...document.querySelectorAll('article mjx-container')]
-                           .map(box => Math.min(box.getBoundingClientRect().width, box.getBoundingClientRect().height))""")
+                           .map(formula => formula.getBoundingClientRect())
+                           .map(box => Math.min(box.width, box.height))""")
     assert len(sizes) > 50 and min(sizes) > 2
-    assert browser.run("return [...document.fonts].some(font => font.family.startsWith('MJX') && font.status == 'loaded')")
+    assert browser.run(
+        "return [...document.fonts].some(font => font.family.startsWith('MJX') && font.status == 'loaded')"
+    )
 
 
 @pytest.mark.parametrize("word", ["reflective", "hermite"])

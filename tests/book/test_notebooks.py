@@ -126,10 +126,11 @@ def test_accepts_fractions_and_rates_that_look_like_paths(notebook):
 
 
 def nbval(path: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"),
-               "--confcutdir", str(path.parent), "--nbval", "--nbval-current-env", "--nbval-sanitize-with",
-               str(ROOT / "tests/book/nbval.cfg"), str(path)]  # fmt: skip
-    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, env=os.environ | {"PYTEST_ADDOPTS": ""})
+    settings = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "--confcutdir", str(path.parent)]
+    settings += ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(ROOT / "tests" / "book" / "nbval.cfg")]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *settings, str(path)]
+    environment = os.environ | {"PYTEST_ADDOPTS": ""}
+    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, env=environment)
 
 
 def test_nbval_compares_text_and_passes_over_stderr_and_figures(notebook):

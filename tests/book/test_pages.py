@@ -104,7 +104,9 @@ def test_accepts_an_image_with_alt_text(write, text):
 
 def test_refuses_dead_links_in_sources(write):
     write("# Here it is\n\n(a-label)=\n## Second part\n", "other.md")
-    good = "[a](other.md) [b](other.md#second-part) [c](other.md#a-label) [d](#self) [e](https://example.org/x)\n\n# Self"
+    good = (
+        "[a](other.md) [b](other.md#second-part) [c](other.md#a-label) [d](#self) [e](https://example.org/x)\n\n# Self"
+    )
     assert check_book.link_complaints(write(good)) == []
     bad = "- [a](missing.md)\n\n| x |\n|---|\n| [b](other.md#nowhere) |\n\n![c](missing.png) [d](#nowhere)"
     found = check_book.link_complaints(write(bad))
