@@ -112,6 +112,7 @@ READ = {
     "z1*sqrt(8/9)": {(1,): 2 * sympy.sqrt(2) / 3},
     "z1/(1 + sqrt(2))": {(1,): sympy.sqrt(2) - 1},
     "sqrt(3 + 2*sqrt(2))*z1": {(1,): 1 + sympy.sqrt(2)},
+    "sqrt(9 - 4*sqrt(5))*z1": {(1,): sympy.sqrt(5) - 2},
     "(1 - sqrt(5))**3*z1": {(1,): 16 - 8 * sympy.sqrt(5)},
     "2**-2*z1**(1 + 1)": {(2,): F(1, 4)},
     "1e-3*z1 - 25e2": {(1,): F(1, 1000), (0,): -2500},
@@ -629,6 +630,8 @@ def test_rotated_example_by_hand():
     assert h.hermite_tensor(1) == {(0,): F(3, 5), (1,): F(4, 5)}
     # With unit jets c_2 = (M_2 c_1)/2 has the direction of the second axis, (-4, 3)/5: here C_2 itself.
     assert h.hermite_contraction(2, ["3/5", "4/5"]) == [F(-4, 5), F(3, 5)]
+    assert P("z1 + z1*z2").rotate(sympy.Matrix([[3, 4], [-4, 3]]) / 5) == h
+    assert P("z1 + z1*z2").rotate(np.array([[0, 1], [1, 0]])) == P("z2 + z1*z2")
     assert P("z1 + z2 + z1*z2").rotate([["1/sqrt(2)", "1/sqrt(2)"], ["1/sqrt(2)", "-1/sqrt(2)"]]) == P(
         "sqrt(2)*z1 + (z1**2 - z2**2)/2"
     )

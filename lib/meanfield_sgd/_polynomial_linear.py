@@ -57,6 +57,7 @@ def directions(rows: Iterable[Any], variables: Sequence[str], what: str) -> list
     """
     p, found = len(variables), []
     try:
+        rows = rows.tolist() if hasattr(rows, "tolist") else list(rows)  # a sympy matrix lists its entries, not its rows
         rows = list(rows)
     except TypeError:
         raise InputError(f"{what}: expected a list of vectors, got {type(rows).__name__}") from None
