@@ -57,8 +57,7 @@ def directions(rows: Iterable[Any], variables: Sequence[str], what: str) -> list
     """
     p, found = len(variables), []
     try:
-        rows = rows.tolist() if hasattr(rows, "tolist") else list(rows)  # a sympy matrix lists its entries, not its rows
-        rows = list(rows)
+        rows = list(rows.tolist() if hasattr(rows, "tolist") else rows)  # list(sympy matrix) would be its entries
     except TypeError:
         raise InputError(f"{what}: expected a list of vectors, got {type(rows).__name__}") from None
     for row in rows:
