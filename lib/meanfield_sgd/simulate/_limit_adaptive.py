@@ -38,15 +38,22 @@ class Refinement:
     history: list[dict] = dataclass_field(default_factory=list)
 
 
-def _order_tail(spectrum: np.ndarray) -> float:
-    """Energy of f in the orders beyond the truncation, extrapolated geometrically from the last quarter of the spectrum."""
-    k = len(spectrum)
-    quarter = max(2, k // 4)
-    last, before = spectrum[-quarter:].sum(), spectrum[-2 * quarter : -quarter].sum()
-    if last == 0.0:
-        return 0.0
-    ratio = min(last / before, 0.99) if before > 0 else 0.99
-    return last * ratio / (1 - ratio)
+def _orders_needed(spectrum: np.ndarray, goal: float) -> float:
+    """How many orders leave out less than ``goal`` of the energy of f, by geometric extrapolation of its spectrum.
+
+    The last two quarters of the spectrum give the ratio. At most len(spectrum): the truncation is good enough.
+    """
+    quarter = max(2, len(spectrum) // 4)
+    last, before = float(spectrum[-quarter:].sum()), float(spectrum[-2 * quarter : -quarter].sum())
+    if last == 0.0 or before == 0.0:
+        return 0.0 if last <= goal else math.inf
+    ratio = min(last / before, 0.99)
+    rest = last * ratio / (1 - ratio)
+    return len(spectrum) + (0.0 if rest <= goal else quarter * math.log(goal / rest) / math.log(ratio))
+
+
+def _largest_radius(s: Solution) -> float:
+    return float(np.sqrt(np.max(np.sum(s.w**2, axis=2) + s.rho**2)))
 
 
 def refine(
@@ -58,8 +65,8 @@ def refine(
     times: np.ndarray,
     tolerance: float,
     *,
-    max_nodes: int = 600,
-    max_orders: int = 256,
+    max_nodes: int = 400,
+    max_orders: int = 200,
     on_time: Callable[[float], None] | None = None,
     on_level: Callable[[Refinement], None] | None = None,
 ) -> Refinement:
@@ -88,10 +95,11 @@ def refine(
         products = np.moveaxis(a[:, :, None] * w, 2, 1).reshape(-1, a.shape[1])
         return panels.tails(np.concatenate([functions, products]))
 
-    def missing_orders(s: Solution, orders: int) -> float:
+    def orders_needed(s: Solution, orders: int) -> float:
         field = LimitField(target, activation, orders)
         picks = snapshots[:: max(1, len(snapshots) // 6)] if len(snapshots) else []
-        return max((_order_tail(field.spectrum(s.a[i], s.w[i], s.rho[i], s.mass)) for i in [*picks, -1]), default=0.0)
+        spectra = (field.spectrum(s.a[i], s.w[i], s.rho[i], s.mass) for i in [*picks, -1])
+        return max(_orders_needed(spectrum, order_goal) for spectrum in spectra)
 
     panels = Panels(law, order=_PILOT_ORDER)
     orders = max(12, target.degree + 6)
@@ -102,14 +110,23 @@ def refine(
     while True:
         # Pilots: bisect where the computed map is not resolved, and take more orders where the kernel is cut too early.
         while True:
+            pilot_orders = orders
             pilot = run(panels, orders, rtol)
             bad = panel_tails(panels, pilot) > node_goal
-            cut = missing_orders(pilot, orders) > order_goal
-            if cut and orders < max_orders:
-                orders = min(max_orders, math.ceil(1.5 * orders))
+            needed = orders_needed(pilot, orders)
+            cut = needed > orders
+            if needed > 1.5 * max_orders and orders >= min(48, max_orders):
+                raise ToleranceError(
+                    f"the Hermite series of {activation} falls off too slowly at the norms that the weights reach "
+                    f"({_largest_radius(pilot):.3g}): about {needed:.2g} orders are needed, {max_orders} allowed; raise the "
+                    "tolerance, stop earlier, or scale the target down"
+                )
+            grown = min(max_orders, math.ceil(1.5 * orders)) if cut else orders
+            cut = cut and grown == orders
+            orders = grown
             if bad.any() and panels.nodes + _PILOT_ORDER * bad.sum() <= max_nodes:
                 panels = panels.bisect(bad)
-            elif not (cut and orders < max_orders):
+            elif orders == pilot_orders:
                 break
         fine = run(panels.with_order(_FINAL_ORDER), min(max_orders, math.ceil(1.5 * orders)), 0.1 * rtol)
         error = float(np.max(np.abs(fine.losses - pilot.losses))) + fine.defect

@@ -16,6 +16,9 @@ from scipy.integrate import DOP853
 from ..errors import DivergenceError, ToleranceError
 from ._limit_field import LimitField
 
+# Far beyond what a target with coefficients of order one needs (about 200 on [0, 20]).
+MAX_EVALUATIONS = 20_000
+
 __all__ = ["Flow", "Solution", "solve"]
 
 
@@ -108,6 +111,11 @@ def solve(
                         f"the mean-field flow runs away at time {solver.t:.4g} ({why}); stop before that time, or take an "
                         "activation of slower growth",
                         solver.t,
+                    )
+                if solver.nfev > MAX_EVALUATIONS:
+                    raise ToleranceError(
+                        f"the flow needs very short steps: {MAX_EVALUATIONS} evaluations reached only time {solver.t:.3g} of "
+                        f"{times[-1]:.3g}; stop earlier, or scale the target down (its loss starts at {loss0:.3g})"
                     )
                 upto = np.searchsorted(times, solver.t, side="right") if solver.t < times[-1] else len(times)
                 if upto > done:

@@ -110,7 +110,7 @@ def _averages(function, radii: np.ndarray, orders: int, breakpoints, reach: floa
 
 def _converged_averages(function, activation: Activation, radii: np.ndarray, orders: int, what: str) -> np.ndarray:
     """Double the panels until nothing moves by more than 1e-13 of the scale."""
-    reach = _REACH + (3.0 * float(np.max(radii, initial=0.0)) if activation.growth == "exponential" else 0.0)
+    reach = _REACH + (0.0 if activation.growth in ("bounded", "polynomial") else 3.0 * float(np.max(radii, initial=0.0)))
     breakpoints = tuple(float(b) for b in activation.breakpoints)
     panels = 16
     last = _averages(function, radii, orders, breakpoints, reach, panels)
@@ -130,7 +130,11 @@ def _converged_averages(function, activation: Activation, radii: np.ndarray, ord
 def _zero_odd_orders(activation: Activation, values: np.ndarray, shift: int) -> np.ndarray:
     """Set the columns that vanish by parity to exactly 0: order k does not count when sigma^(k) is odd."""
     for k in range(values.shape[1]):
-        if activation.derivative_is_odd(k + shift):
+        try:
+            odd = activation.derivative_is_odd(k + shift)
+        except InputError:  # a user's own activation that does not say: then its averages come out as they are
+            return values
+        if odd:
             values[:, k] = 0.0
     return values
 
@@ -329,7 +333,7 @@ def pair_kernel_quadrature(activation, w, v, *, panels: int = 24) -> np.ndarray:
             ra, rb = float(np.linalg.norm(a)), float(np.linalg.norm(b))
             c = float(np.clip(a @ b / (ra * rb), -1, 1)) if ra > 0 and rb > 0 else 0.0
             s = np.sqrt(max(0.0, 1 - c * c))
-            reach = _REACH + (3.0 * max(ra, rb) if activation.growth == "exponential" else 0.0)
+            reach = _REACH + (0.0 if activation.growth in ("bounded", "polynomial") else 3.0 * max(ra, rb))
             cuts = [-reach, reach] + [t / ra for t in breakpoints if ra > 0]
             if s == 0.0 and rb > 0:  # parallel weights: the second factor's kinks lie on the same line
                 cuts += [t / (rb * c) for t in breakpoints]

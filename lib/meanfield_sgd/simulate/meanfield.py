@@ -20,7 +20,6 @@ import numpy as np
 
 from ..errors import InputError
 from ._common import (
-    Progress,
     Schedule,
     overlap,
     read_activation,
@@ -36,6 +35,7 @@ from ._common import (
 from ._limit_adaptive import Refinement, refine
 from ._limit_solver import Flow
 from ._nodes import InitialLaw
+from ._running import Progress
 from .result import Interrupted, Trajectory
 
 __all__ = ["meanfield"]
@@ -54,8 +54,8 @@ def meanfield(
     schedule_w=1.0,
     subspace=None,
     times=None,
-    max_nodes: int = 600,
-    max_orders: int = 256,
+    max_nodes: int = 400,
+    max_orders: int = 200,
     progress: bool | None = None,
 ) -> Trajectory:
     r"""Solve the mean-field flow (N = d = infinity) with an error that it estimates and reports.
