@@ -41,11 +41,11 @@ def short(value: Any, limit: int = 60) -> str:
 
 
 def read_target(target: Any) -> Polynomial:
-    """A Polynomial from text, a number or a Polynomial (ParseError or InputError otherwise)."""
-    if isinstance(target, Polynomial):
-        return target
+    """A Polynomial from text, a number or a Polynomial, in at least one variable (ParseError or InputError otherwise)."""
     if isinstance(target, (str, numbers.Number)) and not isinstance(target, bool):
-        return Polynomial(target)
+        target = Polynomial(target)
+    if isinstance(target, Polynomial):
+        return target if target.p else Polynomial(target, ["z1"])  # a constant gets a coordinate to live on
     raise InputError(f'target must be a Polynomial or a text like "z1 + z1*z2", got {short(target)}')
 
 

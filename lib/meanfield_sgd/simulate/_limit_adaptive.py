@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ToleranceError
 from ..polynomial import Polynomial
 from ._limit_field import LimitField
-from ._limit_solver import Flow, Solution, solve
+from ._limit_solver import DOP853, RK23, Flow, Solution, solve
 from ._nodes import InitialLaw, Panels
 
 __all__ = ["Refinement", "refine"]
@@ -79,11 +79,11 @@ def refine(
     snapshots = np.unique(np.searchsorted(grid, np.linspace(grid[0], grid[-1], _SNAPSHOTS + 1)[1:])) if len(times) > 1 else []
     history: list[dict] = []
 
-    def run(panels: Panels, orders: int, rtol: float) -> Solution:
+    def run(panels: Panels, orders: int, rtol: float, method: type = DOP853) -> Solution:
         a, mass = panels.rule()
         w, rho = start(a)
         field = LimitField(target, activation, orders)
-        solution = solve(field, flow, (a, w, rho), mass, grid, rtol, on_time)
+        solution = solve(field, flow, (a, w, rho), mass, grid, rtol, method, on_time)
         history.append({"nodes": len(a), "orders": field.orders, "rtol": rtol, "evaluations": solution.evaluations})
         return solution
 
@@ -111,7 +111,7 @@ def refine(
         # Pilots: bisect where the computed map is not resolved, and take more orders where the kernel is cut too early.
         while True:
             pilot_orders = orders
-            pilot = run(panels, orders, rtol)
+            pilot = run(panels, orders, rtol, RK23 if rtol > 1e-4 else DOP853)
             bad = panel_tails(panels, pilot) > node_goal
             needed = orders_needed(pilot, orders)
             cut = needed > orders
@@ -128,7 +128,7 @@ def refine(
                 panels = panels.bisect(bad)
             elif orders == pilot_orders:
                 break
-        fine = run(panels.with_order(_FINAL_ORDER), min(max_orders, math.ceil(1.5 * orders)), 0.1 * rtol)
+        fine = run(panels.with_order(_FINAL_ORDER), min(max_orders, math.ceil(1.5 * orders)), 0.3 * rtol)
         error = float(np.max(np.abs(fine.losses - pilot.losses))) + fine.defect
         history[-1]["difference"] = error
         if best is None or error < best.error:

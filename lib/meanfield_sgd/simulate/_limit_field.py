@@ -50,6 +50,7 @@ class TargetForms:
                     lower = alpha[:i] + (alpha[i] - 1,) + alpha[i + 1 :]
                     entries.append((rows.setdefault(lower, len(rows)), k * (p + 1) + 1 + i, scale * alpha[i] / k))
         self.exponents = np.array(list(rows), dtype=np.intp).reshape(len(rows), p)
+        self._rows = self.exponents * p + np.arange(p)  # rows of the flattened table of powers, (U, p)
         self.matrix = np.zeros((len(rows), (self.degree + 1) * (p + 1)))
         for row, column, value in entries:
             self.matrix[row, column] += value
@@ -59,13 +60,12 @@ class TargetForms:
         n = len(u)
         if not len(self.exponents):
             return np.zeros((n, 1)), np.zeros((n, 1, self.p))
-        powers = np.ones((self.degree + 1, n, self.p))
+        powers = np.empty((self.degree + 1, self.p, n))
+        powers[0] = 1.0
         for k in range(1, self.degree + 1):
-            np.multiply(powers[k - 1], u, out=powers[k])
-        monomials = powers[self.exponents[:, 0], :, 0]
-        for i in range(1, self.p):
-            monomials = monomials * powers[self.exponents[:, i], :, i]
-        out = (monomials.T @ self.matrix).reshape(n, self.degree + 1, self.p + 1)
+            np.multiply(powers[k - 1], u.T, out=powers[k])
+        factors = powers.reshape(-1, n).take(self._rows, axis=0)  # (U, p, N)
+        out = (np.multiply.reduce(factors, axis=1).T @ self.matrix).reshape(n, self.degree + 1, self.p + 1)
         return out[:, :, 0], out[:, :, 1:]
 
 
@@ -86,17 +86,20 @@ class LimitField:
         self.table = shared_table(activation, table_orders)
         k = np.arange(self.orders)
         self._root = np.sqrt(np.maximum(k, 1.0))
+        self._root_inverse = 1.0 / self._root
         self._root_up = np.sqrt(k + 1.0)
         self._work: np.ndarray | None = None
+        self._right: np.ndarray | None = None
 
     def profiles(self, w: np.ndarray, rho: np.ndarray):
         """(r, u, B, D) at the nodes: (N,), (N, p), (N, K), (N, K+1)."""
-        r = np.sqrt(np.einsum("ij,ij->i", w, w) + rho * rho)
+        r = np.sqrt(np.add.reduce(w * w, axis=1) + rho * rho)
         u = w / np.maximum(r, 1e-300)[:, None]
         b0, d = self.table(r, self.orders)
         b = np.empty((len(r), self.orders))
         b[:, 0] = b0
-        b[:, 1:] = r[:, None] * d[:, : self.orders - 1] / self._root[1:]
+        np.multiply(d[:, : self.orders - 1], self._root_inverse[1:], out=b[:, 1:])
+        b[:, 1:] *= r[:, None]
         return r, u, b, d
 
     def _powers(self, u: np.ndarray) -> np.ndarray:
@@ -120,25 +123,25 @@ class LimitField:
         orders, degree = self.orders, self.forms.degree
         r, u, b, d = self.profiles(w, rho)
         powers = self._powers(u)
-        weight = ((mass * a)[:, None] * b).T  # (K, N): m_j a_j B_k(r_j)
-        right = np.empty((orders, n, p + 1))
+        weight = b.T * (mass * a)  # (K, N): m_j a_j B_k(r_j)
+        if self._right is None or self._right.shape[1:] != (n, p + 1):
+            self._right = np.zeros((orders, n, p + 1))
+        right = self._right
         right[:, :, 0] = weight
-        right[:-1, :, 1:] = weight[1:, :, None] * u
-        right[-1, :, 1:] = 0.0
+        np.multiply(weight[1:, :, None], u, out=right[:-1, :, 1:])
         sums = np.matmul(powers, right)  # (K, N, p+1)
         scalar = sums[:, :, 0].T  # (N, K): sum_j m_j a_j B_jk c_ij^k
         vector = sums[:-1, :, 1:]  # (K-1, N, p): order k = 1 ... K-1 with c^(k-1) u_j
         value, slope = self.forms(u)
-        network = np.einsum("ik,ik->i", b, scalar)
-        psi = np.einsum("ik,ik->i", b[:, : degree + 1], value)
+        network = np.add.reduce(b * scalar, axis=1)
+        psi = np.add.reduce(b[:, : degree + 1] * value, axis=1)
         loss = self.forms.half_square - mass @ (a * (psi - 0.5 * network))
         rest = -scalar
         rest[:, : degree + 1] += value
-        radial = np.einsum("ik,ik,k->i", rest, d[:, 1 : orders + 1], self._root_up)
+        radial = (rest * d[:, 1 : orders + 1]) @ self._root_up
         lead = d[:, : orders - 1] * self._root[1:]  # sqrt(k) D_(k-1), k = 1 ... K-1
-        tangent = -np.einsum("ik,kip->ip", lead, vector)
-        if degree:
-            tangent += np.einsum("ik,ikp->ip", lead[:, :degree], slope[:, 1:])
+        tangent = np.add.reduce(lead[:, :degree, None] * slope[:, 1:], axis=1)
+        tangent -= np.add.reduce(lead.T[:, :, None] * vector, axis=0)
         w_dot = a[:, None] * (u * radial[:, None] + tangent)
         rho_dot = a * (rho / np.maximum(r, 1e-300)) * radial
         return psi - network, w_dot, rho_dot, loss

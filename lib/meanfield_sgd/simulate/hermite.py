@@ -236,9 +236,12 @@ class ProfileTable:
         index = position.astype(np.intp)
         if len(index) and index.max() >= len(self.coefficients):
             self.extend(1.5 * float(r.max()))
-        s = (position - index)[:, None]
-        c = self.coefficients[index, :, :width]
-        values = ((c[:, 3] * s + c[:, 2]) * s + c[:, 1]) * s + c[:, 0]
+        s = np.empty((len(r), 1, 4))
+        s[:, 0, 0] = 1.0
+        s[:, 0, 1] = position - index
+        np.multiply(s[:, 0, 1], s[:, 0, 1], out=s[:, 0, 2])
+        np.multiply(s[:, 0, 2], s[:, 0, 1], out=s[:, 0, 3])
+        values = np.matmul(s, self.coefficients[index, :, :width])[:, 0]
         return values[:, 0], values[:, 1:]
 
 
