@@ -6,7 +6,7 @@ opaque light ground, so that they read the same on a dark page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .simulate import Trajectory
 
-__all__ = ["convergence", "hermite_profiles", "loss_curves", "panels", "style"]
+__all__ = ["against_samples", "convergence", "hermite_profiles", "loss_curves", "panels", "style", "table"]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
@@ -149,3 +149,72 @@ def hermite_profiles(activation, *, orders: int = 5, r_max: float = 3.0, axes: A
     axes.set_ylabel("$B_k(r)$")
     axes.legend(ncols=2)
     return axes.figure
+
+
+def against_samples(
+    theory: Mapping[str, Callable[[np.ndarray], np.ndarray]],
+    samples: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    errors: float = 3.0,
+) -> Figure:
+    """Curves of a theory with Monte Carlo points on the same axes; below, by how many standard errors each point misses.
+
+    Parameters
+    ----------
+    theory : label -> function of an array x (n,) with values (n,), drawn as a line over the range of all samples.
+    samples : label -> (x, mean, standard error), arrays (m,); a label that is in ``theory`` shares its colour and its
+        difference from that curve is drawn in the lower panel.
+    errors : half-length of the error bars, and half-width of the lower panel's band, in standard errors.
+    """
+    import matplotlib.pyplot as plt
+
+    grid = np.concatenate([np.asarray(x, dtype=float) for x, _, _ in samples.values()])
+    grid = np.linspace(grid.min(), grid.max(), 181)
+    with style():
+        options = {"height_ratios": (3, 1)}
+        figure, (upper, lower) = plt.subplots(2, 1, sharex=True, figsize=(7.0, 5.0), gridspec_kw=options)
+        plt.close(figure)
+    worst = errors
+    lower.axhspan(-errors, errors, color="#dddddd", linewidth=0)
+    for (label, curve), colour, dash, marker in zip(theory.items(), cycle(PALETTE), cycle(DASHES), cycle(MARKERS)):
+        upper.plot(grid, curve(grid), color=colour, linestyle=dash, label=label)
+        if label not in samples:
+            continue
+        x, mean, error = (np.asarray(column, dtype=float) for column in samples[label])
+        upper.errorbar(x, mean, yerr=errors * error, color=colour, marker=marker, linestyle="none", capsize=2, elinewidth=1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a point without spread that is exact misses by nothing
+            misses = np.nan_to_num((mean - curve(x)) / error, nan=0.0)
+        lower.plot(x, misses, color=colour, marker=marker, linestyle="none")
+        worst = max(worst, float(np.max(np.abs(misses))))
+    lower.set_ylim(-1.3 * worst, 1.3 * worst)
+    lower.set_xlabel(xlabel)
+    lower.set_ylabel("miss\n(std. errors)")
+    upper.set_ylabel(ylabel)
+    upper.legend(ncols=2 if len(theory) > 3 else 1)
+    return figure
+
+
+class Table:
+    """Rows under a header: a Markdown table in a notebook and on the page, aligned columns in a terminal."""
+
+    def __init__(self, header: Sequence[str], rows: Iterable[Sequence[object]]):
+        self.header = tuple(map(str, header))
+        self.rows = [tuple(map(str, row)) for row in rows]
+        if any(len(row) != len(self.header) for row in self.rows):
+            raise ValueError(f"every row needs {len(self.header)} entries, one a column")
+
+    def __repr__(self) -> str:
+        lines = [self.header, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+    def _repr_markdown_(self) -> str:
+        lines = [self.header, ("---",) * len(self.header), *self.rows]
+        return "\n".join("| " + " | ".join(entry.replace("|", r"\|") for entry in line) + " |" for line in lines)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table to end a cell with: ``table(["k", "value"], [(0, 1.5), (1, 2)])``. Entries are shown with ``str``."""
+    return Table(header, rows)
