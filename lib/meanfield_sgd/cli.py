@@ -99,7 +99,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-# Which options each method takes; another's option is refused rather than ignored.
+# Which options each method takes; another's option is ignored, and said so, so that one line serves all methods.
 _TAKES = {
     "meanfield": {"tolerance"},
     "population": {"neurons", "dimension", "seed", "device", "checkpoint", "tolerance"},
@@ -119,10 +119,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
         for name in ("neurons", "dimension", "seed", "device", "checkpoint", "batch", "step", "tolerance")
         if getattr(arguments, name) is not None
     }
-    foreign = sorted(set(given) - _TAKES[method])
-    if foreign:
-        owners = " and ".join(m for m in _TAKES if foreign[0] in _TAKES[m])
-        raise InputError(f"--{foreign[0]} has no meaning for --method {method}; it belongs to {owners}")
+    for name in sorted(set(given) - _TAKES[method]):
+        owners = " and ".join(m for m in _TAKES if name in _TAKES[m])
+        print(f"meanfield-sgd: --{name} is ignored: it belongs to {owners}, not to {method}", file=sys.stderr)
+        del given[name]
     if not 2 <= arguments.points <= 100_000:
         raise InputError(f"--points must lie in 2..100000, got {arguments.points}")
     if arguments.plot is not None:
