@@ -50,10 +50,17 @@ def refresh(path: Path) -> bool:
     return True
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> int:
     library = str(Path(__file__).resolve().parents[1] / "lib")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
-    results = [refresh(Path(argument)) for argument in sys.argv[1:]]
-    if not results:
-        print("no notebooks to refresh")
-    sys.exit(not all(results))
+    paths = [Path(argument) for argument in arguments]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing or not paths:
+        print(f"error: no such notebook: {' '.join(missing)}" if missing else "error: name a notebook", file=sys.stderr)
+        return 2
+    failed = [path for path in paths if not refresh(path)]
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -96,6 +96,10 @@ echo "Installing meanfield_sgd itself"
 # The lock holds a setuptools that builds it, so no isolated build environment has to be downloaded.
 install --no-deps --no-build-isolation -e .
 
+# A notebook's kernel talks to its caller over the loopback and warns each time that it does so unencrypted.
+mkdir -p "$venv/etc/ipython"
+echo 'get_config().IPKernelApp.log_level = "ERROR"' >"$venv/etc/ipython/ipython_kernel_config.py"
+
 fingerprint "$venv/bin/python" >"$venv/.installed"
 rm -f "$venv/.unfinished"
 echo "Ready: $venv ($(($(date +%s) - started)) s)"

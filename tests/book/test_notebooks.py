@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import check_book
+import make_api
+import nbformat
 import pytest
+import refresh
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(ROOT.glob("book/*.ipynb"))
@@ -22,8 +25,7 @@ def test_notebook_is_executed_compared_and_described(path):
 
 
 def test_every_notebook_is_in_the_table_of_contents():
-    toc = (ROOT / "_toc.yml").read_text()
-    assert [path.name for path in NOTEBOOKS if f"book/{path.stem}" not in toc] == []
+    assert sorted(make_api.toc_notebooks()) == NOTEBOOKS
 
 
 # ---- each guard, on a notebook that it must refuse -------------------------------------------------------------------
@@ -153,3 +155,32 @@ def test_nbval_compares_text_and_passes_over_stderr_and_figures(notebook):
     bad = nbval(notebook(*cells))
     assert bad.returncode == 1
     assert "1 failed, 3 passed" in bad.stdout
+
+
+# ---- `make refresh` --------------------------------------------------------------------------------------------------
+
+
+def test_refresh_makes_a_notebook_that_the_guards_accept_and_does_so_again(notebook):
+    path = notebook(
+        notebook.markdown("# Title"),
+        notebook.code("print(6 * 7)", count=None, execution={"iopub.execute_input": "2026-01-01"}),
+        notebook.code("import matplotlib.pyplot as plt\nplt.plot([0, 1])\nplt.show()", count=None, mystnb=ALT),
+    )
+    assert refresh.main([str(path)]) == 0
+    first = path.read_bytes()
+    assert complaints(path) == ""
+    stored = nbformat.read(path, as_version=4)
+    assert stored.cells[1].outputs[0].text == "42\n"
+    assert list(stored.cells[2].outputs[0].data) == ["text/plain"], "figures are left out"
+    assert stored.cells[1].metadata == {} and "version" not in stored.metadata.language_info
+
+    assert refresh.main([str(path)]) == 0
+    assert path.read_bytes() == first
+
+
+def test_refresh_leaves_a_notebook_alone_when_a_cell_fails(notebook, capsys):
+    path = notebook(notebook.code("print(1)", count=None), notebook.code("1 / 0", count=None))
+    before = path.read_bytes()
+    assert refresh.main([str(path)]) == 1
+    assert path.read_bytes() == before
+    assert "ZeroDivisionError" in capsys.readouterr().err
