@@ -42,7 +42,7 @@ def short(value: Any, limit: int = 60) -> str:
 
 def read_target(target: Any) -> Polynomial:
     """A Polynomial from text, a number or a Polynomial, in at least one variable (ParseError or InputError otherwise)."""
-    if isinstance(target, (str, numbers.Number)) and not isinstance(target, bool):
+    if isinstance(target, (str, numbers.Real)) and not isinstance(target, bool):
         target = Polynomial(target)
     if isinstance(target, Polynomial):
         return target if target.p else Polynomial(target, ["z1"])  # a constant gets a coordinate to live on

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import DivergenceError, ToleranceError
+from ..errors import DivergenceError
 from ._common import Schedule, generator_state, overlap
 from ._initial import Initial
-from ._kernels import Profiles, pick_device
+from ._kernels import Profiles, RunAway, pick_device
 from ._running import CheckpointFile, Progress, StopRequest
 from ._sampled_loss import SampledLoss
 from ._truncation import Truncation
@@ -106,10 +106,8 @@ class Descent:
     def _record(self) -> float:
         try:
             loss, error = self._evaluate(self.a, self.w)
-        except ToleranceError:
-            if self.settings["loss"] == "exact" and bool(torch.isfinite(self.w).all() & (self.w.abs() < 100).all()):
-                raise
-            loss, error = float("nan"), 0.0  # the weights are out of all bounds
+        except RunAway:  # only the exact loss needs profiles at any norm
+            loss, error = float("nan"), 0.0
         self.losses.append(self._check(loss))
         self.errors.append(error)
         if self.rows is not None:

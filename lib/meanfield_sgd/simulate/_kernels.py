@@ -23,15 +23,19 @@ import numpy as np
 import torch
 
 from ..activation import Activation
-from ..errors import InputError
+from ..errors import InputError, ToleranceError
 from ..polynomial import Polynomial
 from ._limit_field import TargetForms
 from .hermite import ProfileTable
 
-__all__ = ["Field", "HermiteForm", "PairForm", "Profiles", "choose_form", "pick_device", "predicted_cost"]
+__all__ = ["Field", "HermiteForm", "PairForm", "Profiles", "RunAway", "choose_form", "pick_device", "predicted_cost"]
 
 ORDERS = (16, 32, 48, 64, 96, 128, 192, 256)  # of the tables: few sizes, so that tables are shared
-_REACH = (3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 200.0)
+_REACH = (3.0, 6.0, 12.0, 24.0, 48.0)
+
+
+class RunAway(ToleranceError):
+    """A weight vector left the range of the profiles."""
 
 
 class Field(NamedTuple):
@@ -61,12 +65,12 @@ class Profiles:
     def _coefficients(self, orders: int, reach: float) -> torch.Tensor:
         copy = self._copies.get(orders)
         if copy is None or (len(copy) - 1) * ProfileTable.step <= reach:
+            if not reach < _REACH[-1]:  # NaN included
+                raise RunAway(f"a weight vector has norm {reach:.3g}, the profiles end at {_REACH[-1]:g}")
             table = _table(self.activation, orders)
             for r in _REACH:
                 if (len(table.coefficients) - 1) * table.step <= reach:
                     table.extend(r)
-            if (len(table.coefficients) - 1) * table.step <= reach:
-                table.extend(reach * 1.001)  # beyond the last radius: its own error says so
             copy = self._copies[orders] = torch.from_numpy(np.ascontiguousarray(table.coefficients)).to(self.device)
         return copy
 
@@ -315,9 +319,9 @@ def _graded_index(m: int, orders: int) -> _GradedIndex:
 
 def predicted_cost(neurons: int, dimension: int, orders: int) -> tuple[float, float]:
     """Predicted seconds a field on one CPU thread, (pair form, Hermite form); only their ratio is used."""
-    pair = neurons**2 * (1.3e-9 * orders + 0.9e-10 * dimension) + 2e-5 * orders
+    pair = neurons**2 * (0.7e-9 * orders + 0.9e-10 * dimension) + 3e-5 * orders
     features = comb(orders - 1 + dimension, dimension) if dimension < 12 else float("inf")
-    return pair, neurons * features * (2.0e-9 + 0.4e-9 * dimension) + 4e-5 * orders
+    return pair, neurons * (features * (2.0e-9 + 0.4e-9 * dimension) + 3e-8 * orders) + 5e-5 * orders
 
 
 def choose_form(target: Polynomial, profiles: Profiles, orders: int, neurons: int, dimension: int, form: str = "auto"):

@@ -18,7 +18,7 @@ import torch
 
 from ..activation import Activation
 from ..polynomial import Polynomial
-from ._kernels import HermiteForm, Profiles
+from ._kernels import HermiteForm, Profiles, RunAway
 from .hermite import hermite_functions
 
 __all__ = ["SampledLoss"]
@@ -46,22 +46,28 @@ class SampledLoss:
             np.prod([one[:, i, k] for i, k in enumerate(alpha)], axis=0) if p else np.ones(len(points))
             for alpha in self.low.exponents()
         ]
+        self.values = target(self.points[:, :p])
         self.features = torch.from_numpy(np.stack(columns, axis=1)).to(device)
 
     def __call__(self, a: torch.Tensor, w: torch.Tensor) -> tuple[float, float]:
         p, n = self.p, len(a)
         r = torch.linalg.vector_norm(w, dim=1)
-        b, d = self.profiles(r, self.low.orders)
+        try:
+            b, d = self.profiles(r, self.low.orders)
+        except RunAway:  # beyond the range of the profiles the plain average is all there is
+            squares = 0.5 * (self._output(a, w) - self.values) ** 2
+            return float(squares.mean()), float(squares.std()) / sqrt(len(squares))
         u = w[:, :p] / torch.where(r > 0, r, 1.0)[:, None]
         coefficients, _ = self.low.coefficients(a, u, b)
         known, _, _ = self.low.loss_of(coefficients)
         linear = (a * d[:, 0]) @ w[:, p:] / n
         known += 0.5 * float(linear @ linear)
         rest = self.features @ torch.cat(coefficients) + self.points[:, p:] @ linear
-        rest.neg_()
-        size = max(1, self.block_elements // n)
-        for first in range(0, len(rest), size):
-            x = self.points[first : first + size]
-            rest[first : first + size] += self.activation(x @ w.T) @ a / n
+        rest = self._output(a, w) - rest
         squares = 0.5 * rest * rest
         return known + float(squares.mean()), float(squares.std()) / sqrt(len(squares))
+
+    def _output(self, a: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """f at the test points, in blocks of them."""
+        size = max(1, self.block_elements // len(a))
+        return torch.cat([self.activation(x @ w.T) @ a for x in self.points.split(size)]) / len(a)

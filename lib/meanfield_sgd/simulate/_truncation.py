@@ -2,9 +2,9 @@ r"""How many Hermite orders a population field keeps, and what the orders left o
 
 The truncated flow is the exact gradient flow of the loss without the orders k >= K of f, so what it misses is of the size
 of the energy in them, T_K = 1/2 sum_{k>=K} |F_k|^2. T_K is estimated from |F_k|^2 at the last orders kept and from the
-profile bound |F_k| <= A_k = mean_i |a_i B_k(r_i)|, which is cheap at every order: F_k^2/A_k^2 falls with k (it is an
-average of k-th powers of cosines), so the largest of the last ratios kept, times the sum of A_k^2 over the orders left out,
-is an upper estimate. Checked in the tests against longer series.
+profile bound |F_k| <= A_k = mean_i |a_i B_k(r_i)|, which is cheap at every order: F_k^2/A_k^2 is an average of k-th powers of
+cosines with the signs of a, which falls with k but for small swings, so twice the largest of the last ratios kept, times
+the sum of A_k^2 over the orders left out, is an upper estimate. Checked in the tests against longer series.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class Truncation:
             beyond, kept = bound[self.orders :], slice(self.orders - _WINDOW, self.orders)
             with np.errstate(invalid="ignore", divide="ignore"):
                 ratios = np.where(bound[kept] > 0, spectrum[kept] / bound[kept], 0.0)
-            ratio = min(1.0, float(np.max(ratios, initial=0.0)))
+            ratio = min(0.5, float(np.max(ratios, initial=0.0)))
             if not np.any(ratios):  # nothing to learn from at this state (all w = 0, say): the plain bound
-                ratio = 1.0
+                ratio = 0.5
             last, before = float(beyond[-8:].sum()), float(beyond[-16:-8].sum())
             fall = min(last / before, 0.99) if before > 0 else 0.0
             rest = 2 * last * fall / (1 - fall)  # the orders not looked at, as a geometric series in groups of eight
-            tails = 0.5 * ratio * (np.cumsum(beyond[::-1])[::-1] + rest)
-            if looked_at == ORDERS[-1] or 0.5 * ratio * rest < 0.01 * self.bound:
+            tails = ratio * (np.cumsum(beyond[::-1])[::-1] + rest)
+            if looked_at == ORDERS[-1] or ratio * rest < 0.01 * self.bound:
                 return tails
             looked_at = next(size for size in ORDERS if size > looked_at)
 

@@ -85,7 +85,7 @@ def population(
     Returns
     -------
     Trajectory
-        ``error`` is 3 times (the sup of the energy defect plus the energy estimated in the orders left out): an
+        ``error`` is 4 times (the sup of the energy defect plus the energy estimated in the orders left out): an
         estimate, not a bound; it was above the true error in every case of ``tests/simulate/test_population.py``.
         ``info``: ``energy_defect`` (sup over t of |E(t) - E(0) + int (xi_a |dE/da|^2 + xi_w |dE/dw|^2)|, which is 0 for
         the exact flow), ``truncation`` (the largest estimate of the energy left out), ``orders``, ``form``,
@@ -136,8 +136,8 @@ def population(
         "form": form,
         "times": times.tolist(),
         "rates": [rate.fingerprint(time) for rate in rates],
-        "generator": common.generator_state(rng),
         **settings,
+        "generator": common.generator_state(rng),
     }
     if initial_state is None:
         state = draw(init, neurons, dimension, target.p, rng, reduced=True)

@@ -44,7 +44,7 @@ def sgd(
     times: Any = None,
     seed: int | np.random.Generator = 0,
     loss: str = "sampled",
-    test_points: int = 1024,
+    test_points: int = 512,
     device: str = "auto",
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
@@ -143,8 +143,8 @@ def sgd(
         "method": "sgd",
         "times": times.tolist(),
         "rates": [rate.fingerprint(time) for rate in rates],
-        "generator": common.generator_state(rng),
         **settings,
+        "generator": common.generator_state(rng),
     }
     if initial_state is None:
         state = draw(init, neurons, dimension, target.p, rng, reduced=False)
