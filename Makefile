@@ -49,7 +49,7 @@ browser: venv
 	@$(PYTEST) -m browser tests/book
 
 lab: venv
-	@$(PY) -m jupyterlab book
+	@$(PY) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) book
 
 refresh: venv
 	@$(PY) tools/refresh.py $(NOTEBOOKS)
