@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,9 +79,10 @@ def build(root: Path) -> int:
     run = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     index = html / "index.html"
     if run.returncode or not index.exists():
-        print(run.stdout, run.stderr, sep="\n", file=sys.stderr)
+        said = [run.stdout, run.stderr]
         for report in sorted(html.rglob("reports/**/*.err.log")):
-            print(f"{report.relative_to(html)}:", *report.read_text().splitlines()[-30:], sep="\n", file=sys.stderr)
+            said += [f"{report.relative_to(html)}:", *report.read_text().splitlines()[-30:]]
+        print(re.sub(r"\x1b\[[\d;]*m", "", "\n".join(said)), file=sys.stderr)
         print("error: the book was not built: the warnings and errors above say why", file=sys.stderr)
         return run.returncode or 1
     source_file.write_text(source)

@@ -78,11 +78,12 @@ def notebook_complaints(path: Path) -> list[str]:
     """Everything that is wrong with a notebook as stored."""
     complaints = []
     compared = False
+    unexecuted = []
     code = [cell for cell in read_notebook(path) if cell["cell_type"] == "code" and text_of(cell["source"]).strip()]
     for number, cell in enumerate(code, start=1):
         where = f"{path.name}, code cell {number}"
         if cell.get("execution_count") is None:
-            complaints.append(f"{where}: not executed")
+            unexecuted.append(str(number))
         elif cell["execution_count"] != number:
             complaints.append(f"{where}: executed out of order ({cell['execution_count']} instead of {number})")
         for output in cell["outputs"]:
@@ -100,6 +101,8 @@ def notebook_complaints(path: Path) -> list[str]:
                 complaints.append(f"{where}: a figure without alt text (metadata mystnb.image.alt)")
             if not shown.get("figure", {}).get("caption", "").strip():
                 complaints.append(f"{where}: a figure without a caption (metadata mystnb.figure.caption)")
+    if unexecuted:
+        complaints.insert(0, f"{path.name}: not executed, run make refresh: code cells {', '.join(unexecuted)}")
     if not code:
         complaints.append(f"{path.name}: has no code; make it a Markdown page")
     elif not compared:

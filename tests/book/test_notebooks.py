@@ -47,7 +47,7 @@ def test_a_good_notebook_is_accepted(notebook):
 
 def test_refuses_an_unexecuted_cell(notebook):
     path = notebook(notebook.code("print(1)", notebook.printed("1\n")), notebook.code("print(2)", count=None))
-    assert "code cell 2: not executed" in complaints(path)
+    assert "not executed, run make refresh: code cells 2" in complaints(path)
 
 
 def test_refuses_cells_executed_out_of_order(notebook):
