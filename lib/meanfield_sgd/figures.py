@@ -184,8 +184,9 @@ def against_samples(
             continue
         x, mean, error = (np.asarray(column, dtype=float) for column in samples[label])
         upper.errorbar(x, mean, yerr=errors * error, color=colour, marker=marker, linestyle="none", capsize=2, elinewidth=1)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a point without spread that is exact misses by nothing
-            misses = np.nan_to_num((mean - curve(x)) / error, nan=0.0)
+        expected = curve(x)
+        # Samples without spread (a neuron with w = 0) are still rounded: no error is taken to be smaller than that.
+        misses = (mean - expected) / np.maximum(error, 1e-14 * (1 + np.abs(expected)))
         lower.plot(x, misses, color=colour, marker=marker, linestyle="none")
         worst = max(worst, float(np.max(np.abs(misses))))
     lower.set_ylim(-1.3 * worst, 1.3 * worst)
