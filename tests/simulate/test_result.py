@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-
 from meanfield_sgd.errors import InputError
 from meanfield_sgd.simulate import Interrupted, Trajectory
 from meanfield_sgd.simulate.result import load_checkpoint, save_checkpoint
@@ -22,7 +21,7 @@ def example(times=(0.0, 1.0, 2.0), **more) -> Trajectory:
         "times": times,
         "losses": np.exp(-times),
         "overlaps": times / 3,
-        "final_state": {"a": np.array([0.1, -1 / 3]), "w": np.array([[1.0, 2.0], [np.pi, 0.0]]), "mass": np.full(2, 0.5)},
+        "final_state": {"a": np.array([0.1, -1 / 3]), "w": np.array([[1.0, 2], [np.pi, 0]]), "mass": np.full(2, 0.5)},
         "error": 1e-7,
         "settings": {"target": "z1 + z1*z2", "activation": "tanh(y+1/2)", "neurons": 2, "dimension": 5},
         "info": {"orders": 24, "spread": np.array([0.5, 0.25]), "defect": np.float64(1e-9)},
@@ -150,7 +149,8 @@ def test_checkpoints_never_run_code(tmp_path):
 
 def test_importing_the_wing_loads_no_torch_and_functions_stay_functions():
     code = (
-        "import sys, meanfield_sgd.simulate as s; s.Trajectory; s.sgd; s.population; assert 'torch' not in sys.modules\n"
+        "import sys, meanfield_sgd.simulate as s; s.Trajectory; s.sgd; s.population\n"
+        "assert 'torch' not in sys.modules\n"
         "import meanfield_sgd.simulate.sgd, meanfield_sgd.simulate.population\n"
         "assert callable(s.sgd) and callable(s.population), 'a submodule took the place of its function'\n"
         "assert 'sgd' in dir(s)"

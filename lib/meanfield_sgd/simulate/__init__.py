@@ -1,7 +1,8 @@
 """The dynamics of a two-layer network at three distances from the limit, in one vocabulary.
 
-``sgd`` (N neurons in R^d, fresh samples), ``population`` (N neurons in R^d, exact expectation) and ``meanfield`` (N and d
-infinite) are functions; all return a :class:`Trajectory`. Torch is loaded by the first call of ``sgd`` or ``population``.
+``sgd`` (N neurons in R^d, fresh samples), ``population`` (N neurons in R^d, exact expectation) and ``meanfield``
+(N and d infinite) are functions; all return a :class:`Trajectory`. Torch is loaded by the first call of ``sgd`` or
+``population``.
 """
 
 from __future__ import annotations

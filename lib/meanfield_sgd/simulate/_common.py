@@ -41,7 +41,7 @@ def short(value: Any, limit: int = 60) -> str:
 
 
 def read_target(target: Any) -> Polynomial:
-    """A Polynomial from text, a number or a Polynomial, in at least one variable (ParseError or InputError otherwise)."""
+    """A Polynomial from text, a number or a Polynomial, in at least one variable (else ParseError or InputError)."""
     if isinstance(target, (str, numbers.Real)) and not isinstance(target, bool):
         target = Polynomial(target)
     if isinstance(target, Polynomial):
@@ -192,7 +192,7 @@ def read_subspace(subspace: Any, target: Polynomial) -> np.ndarray | None:
 
 
 def overlap(w: np.ndarray, subspace: np.ndarray | None, mass: np.ndarray | None = None) -> float | None:
-    """(int |w_S|^2 d rho)^(1/2) for weights w (N, >= p), S given by orthonormal rows (k, p); mass 1/N each by default."""
+    """(int |w_S|^2 d rho)^(1/2) for weights w (N, >= p), S by orthonormal rows (k, p); mass 1/N each by default."""
     if subspace is None:
         return None
     squares = np.sum((w[:, : subspace.shape[1]] @ subspace.T) ** 2, axis=1)

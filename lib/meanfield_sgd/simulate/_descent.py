@@ -12,7 +12,7 @@ import torch
 from ..errors import DivergenceError
 from ._common import Schedule, generator_state, overlap
 from ._initial import Initial
-from ._kernels import Profiles, RunAway, pick_device
+from ._profiles import Profiles, RunAway, pick_device
 from ._running import CheckpointFile, Progress, StopRequest
 from ._sampled_loss import SampledLoss
 from ._truncation import Truncation
@@ -41,7 +41,9 @@ def gradients(activation: Any, a: torch.Tensor, w: torch.Tensor, x: torch.Tensor
     return hidden.T @ residual, slope.T @ x
 
 
-def sgd_step(activation: Any, a: torch.Tensor, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor, rates) -> torch.Tensor:
+def sgd_step(
+    activation: Any, a: torch.Tensor, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor, rates
+) -> torch.Tensor:
     """One step in place, with ``rates`` = step * (xi_a, xi_w); returns the batch loss before it (a tensor)."""
     hidden, slope, residual = _forward(activation, a, w, x, y)
     scaled = residual / len(y)
@@ -77,9 +79,10 @@ class Descent:
         self.a = torch.from_numpy(initial.a.copy()).to(self.device)
         self.w = torch.from_numpy(initial.w.copy()).to(self.device)
         index = np.minimum(np.rint(times / self.step).astype(int), self.total)
-        self.index, first = np.unique(index, return_index=True)
-        moved = self.index * self.step
-        self.times = np.where(np.abs(times[first] - moved) < 1e-9 * self.step, times[first], moved)
+        self.index = np.unique(index)
+        self.times = self.index * self.step
+        meant = np.abs(times - index * self.step) < 1e-9 * self.step  # 0.15, not 3 * 0.05 = 0.15000000000000002
+        self.times[np.searchsorted(self.index, index[meant])] = times[meant]
         # One number for the test points, drawn whether they are used or not: they must not change the training.
         test_seed = int(rng.integers(2**63))
         if settings["loss"] == "sampled":
@@ -97,8 +100,8 @@ class Descent:
     def _check(self, loss: float) -> float:
         if not loss <= self.limit:  # NaN included
             raise DivergenceError(
-                f"the loss is {loss:.3g} at time {self.done * self.step:.4g} (step {self.done}): the run diverges; take a "
-                f"smaller step, e.g. step={self.step / 4:g}, or a bounded activation",
+                f"the loss is {loss:.3g} at time {self.done * self.step:.4g} (step {self.done}): the run diverges; "
+                f"take a smaller step, e.g. step={self.step / 4:g}, or a bounded activation",
                 self.done * self.step,
             )
         return loss

@@ -1,4 +1,4 @@
-"""The integration of a population flow: explicit Runge-Kutta steps, the energy identity beside them, the orders kept."""
+"""The integration of a population flow: Runge-Kutta steps, the energy identity beside them, the orders kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from scipy.integrate import DOP853
 from ..errors import DivergenceError
 from ._common import Schedule, overlap
 from ._initial import Initial
-from ._kernels import Field, HermiteForm, Profiles, RunAway, pick_device, predicted_cost
+from ._kernels import Field, HermiteForm, predicted_cost
+from ._profiles import Profiles, RunAway, pick_device
 from ._running import CheckpointFile, Progress, StopRequest
 from ._truncation import Truncation
 from .result import Trajectory
@@ -20,6 +21,7 @@ __all__ = ["Flow"]
 
 SAFETY = 4.0  # of the reported error over the energy defect and the truncation estimate; see tests/simulate
 CUDA_FROM = 2048  # neurons in the pair form
+_RECORDED = ("t", "h", "defect", "worst_defect", "tail", "worst_tail", "worst_gap", "sources", "evaluations", "steps")
 
 
 class Flow:
@@ -187,7 +189,8 @@ class Flow:
                 raise file.interrupted(self.trajectory()) from None
             except RunAway as problem:
                 raise DivergenceError(
-                    f"at time {self.t:.4g} {problem}: the flow runs away; use a bounded activation or smaller rates", self.t
+                    f"at time {self.t:.4g} {problem}: the flow runs away; use a bounded activation or smaller rates",
+                    self.t,
                 ) from None
         file.save(*self._checkpoint())
         return self.trajectory()
@@ -200,8 +203,8 @@ class Flow:
         """The estimated sup-norm error of the losses.
 
         A small error e made at time s moves the loss there by <grad E, e>, which the energy defect measures; it also
-        shifts the rest of the curve in time, by <grad E, e>/|E'(s)|, which moves the loss at t > s by that times |E'(t)|:
-        near a saddle, where the flow waits, errors grow like the speed at which it leaves. The truncated orders act as a
+        shifts the rest of the curve in time, by <grad E, e>/|E'(s)|, and the loss at t > s by that times |E'(t)|: near
+        a saddle, where the flow waits, errors grow like the speed at which it leaves. The truncated orders act as a
         force whose work in a step is the change of their energy. Between steps the interpolation adds what was found in
         their middles. Errors across the path are not seen: hence SAFETY.
         """
@@ -246,8 +249,7 @@ class Flow:
 
     def _checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"y": self.y, "losses": np.array(self.losses), "overlaps": np.array(self.overlaps)}
-        numbers = ("t", "h", "defect", "worst_defect", "tail", "worst_tail", "worst_gap", "sources", "evaluations", "steps")
-        record = {name: getattr(self, name) for name in numbers}
+        record = {name: getattr(self, name) for name in _RECORDED}
         return arrays, record | {"orders": self.truncation.orders}
 
     def _restore(self, arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:

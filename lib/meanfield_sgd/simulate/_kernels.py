@@ -17,25 +17,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import comb, lgamma
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
-from ..activation import Activation
-from ..errors import InputError, ToleranceError
 from ..polynomial import Polynomial
 from ._limit_field import TargetForms
-from .hermite import ProfileTable
+from ._profiles import Profiles
 
-__all__ = ["Field", "HermiteForm", "PairForm", "Profiles", "RunAway", "choose_form", "pick_device", "predicted_cost"]
-
-ORDERS = (16, 32, 48, 64, 96, 128, 192, 256)  # of the tables: few sizes, so that tables are shared
-_REACH = (3.0, 6.0, 12.0, 24.0, 48.0)
-
-
-class RunAway(ToleranceError):
-    """A weight vector left the range of the profiles."""
+__all__ = ["Field", "HermiteForm", "PairForm", "choose_form", "predicted_cost"]
 
 
 class Field(NamedTuple):
@@ -45,50 +36,6 @@ class Field(NamedTuple):
     w: torch.Tensor  # (N, m)  a_i E[(f - f*) sigma'(w_i.x) x]
     loss: float
     spectrum: np.ndarray  # (K,)  |F_k|^2, the squared norm of the order-k part of f
-
-
-@lru_cache(maxsize=16)
-def _table(activation: Activation, orders: int) -> ProfileTable:
-    return ProfileTable(activation, orders, _REACH[0])
-
-
-class Profiles:
-    """B_k and D_k of one activation on a device: a copy of the tabulated cubics of :class:`ProfileTable`.
-
-    Tables are extended only to the radii in a fixed list, so that what is read does not depend on what ran before.
-    """
-
-    def __init__(self, activation: Activation, device: str = "cpu"):
-        self.activation, self.device = activation, device
-        self._copies: dict[int, torch.Tensor] = {}
-
-    def _coefficients(self, orders: int, reach: float) -> torch.Tensor:
-        copy = self._copies.get(orders)
-        if copy is None or (len(copy) - 1) * ProfileTable.step <= reach:
-            if not reach < _REACH[-1]:  # NaN included
-                raise RunAway(f"a weight vector has norm {reach:.3g}, the profiles end at {_REACH[-1]:g}")
-            table = _table(self.activation, orders)
-            for r in _REACH:
-                if (len(table.coefficients) - 1) * table.step <= reach:
-                    table.extend(r)
-            copy = self._copies[orders] = torch.from_numpy(np.ascontiguousarray(table.coefficients)).to(self.device)
-        return copy
-
-    def __call__(self, r: torch.Tensor, orders: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, D) at radii r (N,): B_0..B_{orders-1}, shape (N, orders), and D_0..D_orders, shape (N, orders + 1)."""
-        size = next(size for size in ORDERS if size >= orders)
-        coefficients = self._coefficients(size, float(r.max()))
-        position = r / ProfileTable.step
-        index = position.to(torch.int64)
-        s = (position - index)[:, None]
-        c = coefficients[:, :, : orders + 2].index_select(0, index) if orders + 2 < size else coefficients[index]
-        c = c[:, :, : orders + 2]
-        values = torch.addcmul(c[:, 2], c[:, 3], s)
-        values = torch.addcmul(c[:, 1], values, s)
-        values = torch.addcmul(c[:, 0], values, s)
-        b0, d = values[:, :1], values[:, 1:]
-        roots = torch.arange(1, orders, dtype=r.dtype, device=r.device).sqrt()
-        return torch.cat([b0, r[:, None] * d[:, : orders - 1] / roots], dim=1), d
 
 
 class _Form:
@@ -131,10 +78,10 @@ class PairForm(_Form):
     """The field through the pair kernel, blocked over pairs of neurons (module docstring)."""
 
     # Elements of a block: four arrays of it stay in the cache; on a GPU launches must be few.
-    block_elements = {"cpu": 1 << 17, "cuda": 1 << 22}
+    block_elements: ClassVar = {"cpu": 1 << 17, "cuda": 1 << 22}
 
     def _pair_sums(self, a, u, b, d, aw):
-        """S (N, K) and, unless ``aw`` = a w/N is None, the (N, m) sums over j of aw_j sum_k D_k(r_i) D_k(r_j) c_ij^k."""
+        """S (N, K) and, unless ``aw`` = a w/N is None, sum_j aw_j sum_k D_k(r_i) D_k(r_j) c_ij^k, (N, m)."""
         gradient = aw is not None
         n, orders = len(a), self.orders
         rows = min(n, max(32, int(self.block_elements[u.device.type] ** 0.5)))
@@ -330,12 +277,3 @@ def choose_form(target: Polynomial, profiles: Profiles, orders: int, neurons: in
     if form == "hermite" or (form == "auto" and hermite <= pair):
         return HermiteForm(target, profiles, orders, dimension)
     return PairForm(target, profiles, orders)
-
-
-def pick_device(device: str, large: bool) -> str:
-    """"cpu" or "cuda"; "auto" is CUDA where there is one and the work is ``large`` enough to fill it."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError('device="cuda": torch finds no CUDA device here; use device="auto" or device="cpu"')
-    if device == "auto":
-        return "cuda" if large and torch.cuda.is_available() else "cpu"
-    return device

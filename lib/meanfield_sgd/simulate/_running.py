@@ -130,4 +130,5 @@ class CheckpointFile:
         reached = f"interrupted at time {trajectory.info.get('reached', 0.0):.4g}"
         if self.path is None:
             return Interrupted(f"{reached}; .trajectory holds what was finished", trajectory)
-        return Interrupted(f"{reached}; call again with checkpoint={str(self.path)!r} to resume", trajectory, str(self.path))
+        name = str(self.path)
+        return Interrupted(f"{reached}; call again with checkpoint={name!r} to resume", trajectory, name)

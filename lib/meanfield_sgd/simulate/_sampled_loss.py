@@ -1,8 +1,8 @@
 r"""The population loss of a finite network, on fixed test points, with almost all of the variance removed.
 
-The part of f in low Hermite degrees is known exactly: F_alpha = (1/N) sum_i a_i phi_alpha(w_i) for the he_alpha(x_V) up to
-some degree in V, and (1/N) sum_i a_i D_0(r_i) w_i for the linear functions of the coordinates outside V. With f_low that
-part and f_rest = f - f_low, which is orthogonal to f_low and to f*,
+The part of f in low Hermite degrees is known exactly: F_alpha = (1/N) sum_i a_i phi_alpha(w_i) for the he_alpha(x_V) up
+to some degree in V, and (1/N) sum_i a_i D_0(r_i) w_i for the linear functions of the coordinates outside V. With f_low
+that part and f_rest = f - f_low, which is orthogonal to f_low and to f*,
 
     1/2 E|f - f*|^2 = 1/2 sum_alpha |F_alpha - h_alpha|^2 + 1/2 |F_linear|^2 + 1/2 E f_rest^2,
 
@@ -18,7 +18,8 @@ import torch
 
 from ..activation import Activation
 from ..polynomial import Polynomial
-from ._kernels import HermiteForm, Profiles, RunAway
+from ._kernels import HermiteForm
+from ._profiles import Profiles, RunAway
 from .hermite import hermite_functions
 
 __all__ = ["SampledLoss"]
@@ -42,10 +43,7 @@ class SampledLoss:
         self.low = HermiteForm(target, self.profiles, orders, p)
         self.points = torch.from_numpy(points).to(device)
         one = np.moveaxis(hermite_functions(orders, points[:, :p]), 0, 2)  # (M, p, orders)
-        columns = [
-            np.prod([one[:, i, k] for i, k in enumerate(alpha)], axis=0) if p else np.ones(len(points))
-            for alpha in self.low.exponents()
-        ]
+        columns = [np.prod([one[:, i, k] for i, k in enumerate(alpha)], axis=0) for alpha in self.low.exponents()]
         self.values = target(self.points[:, :p])
         self.features = torch.from_numpy(np.stack(columns, axis=1)).to(device)
 

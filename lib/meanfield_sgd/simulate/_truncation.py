@@ -1,10 +1,11 @@
 r"""How many Hermite orders a population field keeps, and what the orders left out are worth.
 
-The truncated flow is the exact gradient flow of the loss without the orders k >= K of f, so what it misses is of the size
-of the energy in them, T_K = 1/2 sum_{k>=K} |F_k|^2. T_K is estimated from |F_k|^2 at the last orders kept and from the
-profile bound |F_k| <= A_k = mean_i |a_i B_k(r_i)|, which is cheap at every order: F_k^2/A_k^2 is an average of k-th powers of
-cosines with the signs of a, which falls with k but for small swings, so twice the largest of the last ratios kept, times
-the sum of A_k^2 over the orders left out, is an upper estimate. Checked in the tests against longer series.
+The truncated flow is the exact gradient flow of the loss without the orders k >= K of f, so what it misses is of the
+size of the energy in them, T_K = 1/2 sum_{k>=K} |F_k|^2. T_K is estimated from |F_k|^2 at the last orders kept and from
+the profile bound |F_k| <= A_k = mean_i |a_i B_k(r_i)|, which is cheap at every order: F_k^2/A_k^2 is an average of k-th
+powers of cosines with the signs of a, which falls with k but for small swings, so the largest of the last ratios kept,
+times the sum of A_k^2 over the orders left out (twice what the ratio says), is an upper estimate. Checked in the tests
+against longer series.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import torch
 
 from ..errors import ToleranceError
 from ..polynomial import Polynomial
-from ._kernels import ORDERS, Field, Profiles, choose_form
+from ._kernels import Field, choose_form
+from ._profiles import ORDERS, Profiles
 
 __all__ = ["ORDER_LIMIT", "Truncation"]
 

@@ -1,9 +1,9 @@
 r"""Gradient flow of N neurons in R^d in the population loss: no samples, no noise.
 
 The flow is :math:`\dot a_i=-\xi_aE[(f-f^*)\sigma(w_i^Tx)]`,
-:math:`\dot w_i=-\xi_wa_iE[(f-f^*)\sigma'(w_i^Tx)x]` with :math:`f=\frac1N\sum_ia_i\sigma(w_i^Tx)`; the averages are taken
-exactly, order by order in Hermite polynomials (:mod:`._kernels`), and the flow is integrated by the explicit Runge-Kutta
-method DOP853 of scipy with error control.
+:math:`\dot w_i=-\xi_wa_iE[(f-f^*)\sigma'(w_i^Tx)x]` with :math:`f=\frac1N\sum_ia_i\sigma(w_i^Tx)`; the averages are
+taken exactly, order by order in Hermite polynomials, and the flow is integrated by the explicit Runge-Kutta method
+DOP853 of scipy with error control.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def population(
     progress : True, False, or None: a bar on a terminal if the run takes more than two seconds.
     checkpoint : a file to keep the run in (once a minute, on Ctrl-C and at the end). If it exists the run resumes from
         it, to the bit; its arguments must be the same.
-    initial_state : a dict with "a" (N,) and "w" (N, m), m <= d, in place of ``init``; a ``final_state`` continues a run.
+    initial_state : a dict with "a" (N,) and "w" (N, m), m <= d, in place of ``init``; a ``final_state`` continues a
+        run.
     form : ``"pair"``, ``"hermite"`` or ``"auto"``, the cheaper: two ways to sum the same series.
 
     Returns

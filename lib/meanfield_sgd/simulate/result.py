@@ -7,6 +7,7 @@ no torch. :class:`Interrupted` carries the part of a run that was finished when 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -125,7 +126,7 @@ class Trajectory:
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
             if isinstance(problem, InputError):
                 raise
-            raise InputError(f"this text is not a trajectory as Trajectory.to_json writes it: {problem!s:.80}") from None
+            raise InputError(f"this text is not what Trajectory.to_json writes: {problem!s:.80}") from None
 
     def distance(self, other: Trajectory) -> float:
         """The sup-norm distance of two loss curves, max_t |E_self(t) - E_other(t)|, on the time interval they share.
@@ -204,15 +205,13 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {str(path)!r}") from None
     except Exception:  # a broken zip, a pickle, a text: numpy and zipfile raise a dozen types
-        raise InputError(f"{str(path)!r} is not a checkpoint of a simulation; remove it, or name another file") from None
+        raise InputError(f"{str(path)!r} is not a checkpoint of a simulation; name another file") from None
     return arrays, record
 
 
 def _remove(name: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.unlink(name)
-    except OSError:
-        pass
 
 
 def _floats(values: Any) -> np.ndarray:
