@@ -53,6 +53,15 @@ def test_gradients_against_autograd(activation):
     assert torch.allclose(grad_w, 7 * exact_w, rtol=1e-12, atol=1e-14)
 
 
+def test_the_slope_that_a_user_declares_is_used():
+    own = Activation.custom(torch.tanh, lambda y: 3 * torch.ones_like(y), name="odd", breakpoints=())
+    a, w = network(7, 3)
+    x = torch.from_numpy(np.random.default_rng(1).standard_normal((11, 3)))
+    _, grad_w = gradients(own, a, w, x, x[:, 0])
+    residual = (torch.tanh(x @ w.T) @ a / 7 - x[:, 0]) / 11
+    assert torch.allclose(grad_w, 3 * torch.outer(a, residual @ x), rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("rates", [(0.1, 0.2), (0.1, 0.0), (0.0, 0.2)])
 def test_a_step_moves_both_layers_from_the_same_network(rates):
     sigma = Activation(SHIFTED)

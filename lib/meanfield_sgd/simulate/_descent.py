@@ -26,30 +26,44 @@ LIMIT = 1e6  # times (1 + initial loss)
 CHECK_EVERY = {"cpu": 1, "cuda": 32}  # steps; reading a number back from a GPU waits for it
 
 
-def _forward(activation: Any, a: torch.Tensor, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor):
-    """(hidden layer, its slopes, residual f - f*) on a batch."""
-    inputs = x @ w.T
-    hidden = activation(inputs)
-    return hidden, activation.derivative(inputs), hidden @ a / len(a) - y
+def _hidden(activation: Any, w: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(w_i.x_b; sigma of it, recorded for :func:`_pull_back`; the same without the record), each (b, N)."""
+    inputs = (x @ w.T).requires_grad_()
+    with torch.enable_grad():
+        recorded = activation(inputs)
+    return inputs, recorded, recorded.detach()
+
+
+def _pull_back(activation: Any, inputs: torch.Tensor, recorded: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """weights * sigma'(inputs), elementwise.
+
+    The products with matrices are written out below; for the slope torch's recorded formula is faster than evaluating
+    sigma' anew, because it reuses sigma (1 - tanh^2). A user's own function may come with a slope of its own.
+    """
+    if activation.arithmetic != "exact":
+        return weights.mul_(activation.derivative(inputs.detach()))
+    if not recorded.requires_grad:  # a constant
+        return torch.zeros_like(weights)
+    (out,) = torch.autograd.grad(recorded, inputs, weights)
+    return out
 
 
 def gradients(activation: Any, a: torch.Tensor, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor):
     """N times the gradients of the batch loss 1/(2b) sum (f - y)^2 in a (N,) and in w (N, d)."""
-    hidden, slope, residual = _forward(activation, a, w, x, y)
-    residual = residual / len(y)
-    slope = slope * residual[:, None] * a
-    return hidden.T @ residual, slope.T @ x
+    inputs, recorded, hidden = _hidden(activation, w, x)
+    scaled = (hidden @ a / len(a) - y) / len(y)
+    return hidden.T @ scaled, _pull_back(activation, inputs, recorded, torch.outer(scaled, a)).T @ x
 
 
 def sgd_step(
     activation: Any, a: torch.Tensor, w: torch.Tensor, x: torch.Tensor, y: torch.Tensor, rates
 ) -> torch.Tensor:
     """One step in place, with ``rates`` = step * (xi_a, xi_w); returns the batch loss before it (a tensor)."""
-    hidden, slope, residual = _forward(activation, a, w, x, y)
+    inputs, recorded, hidden = _hidden(activation, w, x)
+    residual = hidden @ a / len(a) - y
     scaled = residual / len(y)
     if rates[1]:  # before a moves: both layers step from the same network
-        slope = slope.mul_(scaled[:, None]).mul_(a) if slope.is_contiguous() else slope * scaled[:, None] * a
-        w.addmm_(slope.T, x, alpha=-rates[1])
+        w.addmm_(_pull_back(activation, inputs, recorded, torch.outer(scaled, a)).T, x, alpha=-rates[1])
     if rates[0]:
         a.addmv_(hidden.T, scaled, alpha=-rates[0])
     return 0.5 * torch.dot(residual, scaled)

@@ -155,14 +155,14 @@ class Flow:
             gap = 0.0
         for t in due:
             self._record(*(between(t) if t < solver.t else (field.loss, solver.y)))
-        self.worst_gap = max(self.worst_gap, gap)
+        self.worst_gap = max(self.worst_gap, float(gap))
         self.defect += step_defect
-        self.worst_defect = max(self.worst_defect, abs(self.defect))
-        self.sources.append([abs(step_defect), abs(tail - self.tail), self._dissipation(solver.t, field)])
+        self.worst_defect = max(self.worst_defect, float(abs(self.defect)))
+        self.sources.append([abs(float(step_defect)), abs(tail - self.tail), self._dissipation(solver.t, field)])
         self.tail = tail
         self.worst_tail = max(self.worst_tail, tail)
         solver.h_abs = h
-        self.t, self.y, self.h, self.loss = solver.t, solver.y, h, field.loss
+        self.t, self.y, self.h, self.loss = float(solver.t), solver.y, float(h), field.loss
         self.steps += 1
         return solver
 
