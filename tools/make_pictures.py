@@ -25,9 +25,13 @@ def first_look() -> None:
     with figures.style():
         figures.loss_curves(runs, floor=0.5, axes=axes)
         for activation, colour, marker in (("tanh", figures.PALETTE[0], "o"), ("tanh(y+1/2)", figures.PALETTE[1], "s")):
-            run = mf.simulate.sgd(target, activation, 20, neurons=1024, dimension=64, batch=256, times=np.linspace(0, 20, 21))
+            run = mf.simulate.sgd(
+                target, activation, 20, neurons=1024, dimension=64, batch=256, times=np.linspace(0, 20, 21)
+            )
             label = f"SGD, N = 1024, d = 64, {activation}"
-            axes.plot(run.times, run.losses, marker, color=colour, markerfacecolor="none", linestyle="none", label=label)
+            axes.plot(
+                run.times, run.losses, marker, color=colour, markerfacecolor="none", linestyle="none", label=label
+            )
         axes.set_ylim(0, 1.05)
         axes.legend(ncols=1, loc="upper right")
         figure.savefig(STATIC / "first-look.png", dpi=130)
@@ -68,11 +72,17 @@ def theorem_map() -> None:
             line = (x0 + w0, y0 + height * 0.7, x1, y1 + height / 2)
         else:
             line = (x0 + w0 / 2, y0 + height, x1 + w1 / 2, y1)
-        parts.append('<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="#555" stroke-width="1.4" marker-end="url(#tip)"/>'.format(*line))
+        parts.append(
+            '<line x1="{}" y1="{}" x2="{}" y2="{}" stroke="#555" stroke-width="1.4" marker-end="url(#tip)"/>'.format(
+                *line
+            )
+        )
     for _, x, y, width, lines, written in BOXES:
         dash = "" if written else ' stroke-dasharray="6 4"'
         fill = "#d9ecf7" if written else "#f4f4ef"
-        parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" fill="{fill}" stroke="#0072B2"{dash}/>')
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" fill="{fill}" stroke="#0072B2"{dash}/>'
+        )
         for i, text in enumerate(lines):
             size, weight, colour = (15, 600, "#111") if i == 0 else (13, 400, "#333")
             parts.append(

@@ -103,10 +103,13 @@ class Panels:
         """The same panels with another number of nodes each."""
         return Panels(self.law, self.edges, order)
 
-    def tails(self, functions: np.ndarray) -> np.ndarray:
-        r"""How badly each panel resolves functions sampled at the nodes: (F, N) -> (P,).
+    def defects(self, functions: np.ndarray) -> np.ndarray:
+        r"""Estimated quadrature error of each panel, for functions sampled at the nodes: (F, N) -> (P,).
 
-        The mass of the panel times the largest of its last two Legendre coefficients, over all functions given.
+        With Legendre coefficients :math:`c_1\dots c_{q-1}` on the panel, c the larger of the last two and C the largest:
+        the mass of the panel times :math:`c^2/C`, over all functions. Where the coefficients fall geometrically that is
+        the size of :math:`c_{2q}`, which is what a Gauss rule of q nodes leaves out; where they do not fall (a layer
+        inside the panel) it is C times the mass: the panel may be all wrong.
         """
         if self.law.kind == "points":
             return np.zeros(1)
@@ -114,9 +117,11 @@ class Panels:
         x, weight = roots_legendre(q)
         # Discrete Legendre transform, exact for polynomials of degree < q at Gauss nodes.
         transform = np.polynomial.legendre.legvander(x, q - 1).T * weight * (np.arange(q)[:, None] + 0.5)
-        coefficients = np.einsum("cq,fpq->fpc", transform[-2:], functions.reshape(len(functions), len(self), q))
+        sizes = np.abs(np.matmul(functions.reshape(-1, q), transform[1:].T)).reshape(len(functions), len(self), q - 1)
+        last, lead = sizes[:, :, -2:].max(axis=2), sizes.max(axis=2)
         _, mass = self.rule()
-        return np.abs(coefficients).max(axis=(0, 2)) * mass.reshape(len(self), q).sum(axis=1)
+        error = np.divide(last * last, lead, out=np.zeros_like(lead), where=lead > 0).max(axis=0)
+        return error * mass.reshape(len(self), q).sum(axis=1)
 
     def bisect(self, chosen: np.ndarray) -> Panels:
         """Cut the chosen panels (boolean, (P,)) in half."""

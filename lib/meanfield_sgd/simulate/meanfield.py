@@ -84,8 +84,8 @@ def meanfield(
 
     Returns
     -------
-    Trajectory; ``error`` is the difference between this solve and a coarser one (fewer nodes on every panel, two thirds
-    of the Hermite orders, ten times the time tolerance), so an estimate of the *coarser* one's error: the true error is
+    Trajectory; ``error`` is twice the difference between this solve and a coarser one (fewer and wider panels, two thirds
+    of the Hermite orders, a larger time tolerance), so an estimate of the *coarser* one's error: the true error is
     usually several times smaller, and was never above it on the random targets of ``benchmarks/``. ``info`` lists every
     solve made. In ``final_state``, ``"w"`` is the part in V and ``"rho"`` the norm of the part outside.
 
