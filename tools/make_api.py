@@ -15,14 +15,10 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "meanfield_sgd"
-# Wings of the library whose public names stand on the page, each with the sentence that opens its section.
-WINGS = {
-    PACKAGE: "Imported as `import meanfield_sgd as mf`.",
-    f"{PACKAGE}.simulate": "Reached as `mf.simulate`: the same network at four distances from the limit.",
-}
 HEAD = """# The library
 
 Every public name with its docstring, and the chapters that use it. Run `meanfield-sgd --help` for the command line.
@@ -31,11 +27,17 @@ Every public name with its docstring, and the chapters that use it. Run `meanfie
 """
 
 
+def wings() -> dict[str, ModuleType]:
+    """The package and its public modules, each a section of the page."""
+    package = import_module(PACKAGE)
+    values = {f"{PACKAGE}.{name}": getattr(package, name) for name in package.__all__}
+    return {PACKAGE: package} | {name: value for name, value in values.items() if inspect.ismodule(value)}
+
+
 def public_names() -> dict[str, object]:
     """Map the dotted name of everything public, modules apart, to the object; in the order of ``__all__``."""
     found = {}
-    for wing in WINGS:
-        module = import_module(wing)
+    for wing, module in wings().items():
         for name in module.__all__:
             value = getattr(module, name)
             if not inspect.ismodule(value):
@@ -122,6 +124,12 @@ def teachers(names: dict[str, object], notebooks: list[Path]) -> dict[str, list[
     return result
 
 
+def private(used: set[str], names: dict[str, object]) -> list[str]:
+    """Names of this package that a chapter uses and a reader should not: what is not in an ``__all__``."""
+    public = set(names) | set(wings())
+    return sorted(name for name in used if name not in public and (name.rpartition(".")[0] in wings() or "._" in name))
+
+
 def untaught(taught: dict[str, list[Path]], names: dict[str, object]) -> list[str]:
     """Public names that no chapter uses. Errors are exempt: they are met, not called."""
     return [name for name, paths in taught.items() if not paths and not is_error(names[name])]
@@ -146,8 +154,8 @@ def entry(name: str, value: object, paths: list[Path]) -> str:
 
 def page(names: dict[str, object], taught: dict[str, list[Path]]) -> str:
     parts = [HEAD]
-    for wing, sentence in WINGS.items():
-        parts.append(f"## `{wing}`\n\n{sentence}\n")
+    for wing, module in wings().items():
+        parts.append(f"## `{wing}`\n\n{inspect.getdoc(module).split(chr(10) + chr(10))[0]}\n")
         parts += [entry(name, names[name], taught[name]) for name in names if name.rsplit(".", 1)[0] == wing]
     return "\n".join(parts)
 

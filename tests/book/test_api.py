@@ -21,6 +21,11 @@ def test_every_public_name_is_used_by_a_chapter():
     assert make_api.untaught(TAUGHT, NAMES) == []
 
 
+@pytest.mark.parametrize("path", make_api.toc_notebooks(), ids=lambda path: path.name)
+def test_chapters_use_public_names_only(path):
+    assert make_api.private(make_api.used_names(path), NAMES) == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_public_name_has_a_docstring(name):
     assert len(inspect.getdoc(NAMES[name]) or "") > 20
@@ -64,6 +69,20 @@ def test_refuses_a_name_that_no_chapter_uses(notebook):
     found = make_api.teachers(names, [path])
     assert make_api.untaught(found, names) == ["meanfield_sgd.untaught"]
     assert found["meanfield_sgd.Result"] == [path], "what a used function is annotated to return counts as used"
+
+
+@pytest.mark.parametrize(
+    ("source", "private"),
+    [
+        ("mf.Polynomial('z1').degree; mf.simulate.sgd(h).times", []),
+        ("mf.polynomial.Polynomial", ["meanfield_sgd.polynomial"]),
+        ("mf.simulate.hidden", ["meanfield_sgd.simulate.hidden"]),
+        ("mf.Polynomial._terms", ["meanfield_sgd.Polynomial._terms"]),
+    ],
+)
+def test_refuses_a_chapter_that_uses_what_is_not_public(notebook, source, private):
+    path = notebook(notebook.code(f"import meanfield_sgd as mf\n{source}"))
+    assert make_api.private(make_api.used_names(path), NAMES) == private
 
 
 def test_page_changes_with_what_it_is_made_from(notebook):
