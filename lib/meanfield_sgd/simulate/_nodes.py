@@ -124,6 +124,8 @@ class Panels:
         return error * mass.reshape(len(self), q).sum(axis=1)
 
     def bisect(self, chosen: np.ndarray) -> Panels:
-        """Cut the chosen panels (boolean, (P,)) in half."""
+        """Cut the chosen panels (boolean, (P,)) in half; points stay what they are."""
+        if self.law.kind == "points":
+            return self
         middle = (self.edges[:-1] + self.edges[1:])[chosen] / 2
         return Panels(self.law, np.sort(np.concatenate([self.edges, middle])), self.order)
