@@ -102,7 +102,8 @@ def sgd(
     DivergenceError when a loss is not finite or above 1e6 times (1 + the initial loss).
     Interrupted on Ctrl-C, with the part that was finished.
 
-    Source: the setting is that of Chen and Ge, arXiv 2402.08948; the estimate of the loss is this book's. Checked against torch.autograd to rounding, and against :func:`population` at small steps.
+    Source: the setting is that of Chen and Ge, arXiv 2402.08948; the estimate of the loss is this book's. Checked
+    against torch.autograd to rounding, and against :func:`population` at small steps.
     """
     target, activation = common.read_target(target), common.read_activation(activation)
     time = common.read_positive(time, "time")
