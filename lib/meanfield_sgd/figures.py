@@ -173,27 +173,28 @@ def against_samples(
     grid = np.concatenate([np.asarray(x, dtype=float) for x, _, _ in samples.values()])
     grid = np.linspace(grid.min(), grid.max(), 181)
     with style():
-        options = {"height_ratios": (3, 1)}
-        figure, (upper, lower) = plt.subplots(2, 1, sharex=True, figsize=(7.0, 5.0), gridspec_kw=options)
+        figure, axes = plt.subplots(2, 1, sharex=True, figsize=(7.0, 5.0), gridspec_kw={"height_ratios": (3, 1)})
         plt.close(figure)
-    worst = errors
-    lower.axhspan(-errors, errors, color="#dddddd", linewidth=0)
-    for (label, curve), colour, dash, marker in zip(theory.items(), cycle(PALETTE), cycle(DASHES), cycle(MARKERS)):
-        upper.plot(grid, curve(grid), color=colour, linestyle=dash, label=label)
-        if label not in samples:
-            continue
-        x, mean, error = (np.asarray(column, dtype=float) for column in samples[label])
-        upper.errorbar(x, mean, yerr=errors * error, color=colour, marker=marker, linestyle="none", capsize=2, elinewidth=1)
-        expected = curve(x)
-        # Samples without spread (a neuron with w = 0) are still rounded: no error is taken to be smaller than that.
-        misses = (mean - expected) / np.maximum(error, 1e-14 * (1 + np.abs(expected)))
-        lower.plot(x, misses, color=colour, marker=marker, linestyle="none")
-        worst = max(worst, float(np.max(np.abs(misses))))
-    lower.set_ylim(-1.3 * worst, 1.3 * worst)
-    lower.set_xlabel(xlabel)
-    lower.set_ylabel("miss\n(std. errors)")
-    upper.set_ylabel(ylabel)
-    upper.legend(ncols=2 if len(theory) > 3 else 1)
+        upper, lower = axes
+        worst = errors
+        lower.axhspan(-errors, errors, color="#dddddd", linewidth=0)
+        for (label, curve), colour, dash, marker in zip(theory.items(), cycle(PALETTE), cycle(DASHES), cycle(MARKERS)):
+            upper.plot(grid, curve(grid), color=colour, linestyle=dash, label=label)
+            if label not in samples:
+                continue
+            x, mean, error = (np.asarray(column, dtype=float) for column in samples[label])
+            bars = {"yerr": errors * error, "capsize": 2, "elinewidth": 1}
+            upper.errorbar(x, mean, color=colour, marker=marker, linestyle="none", **bars)
+            expected = curve(x)
+            # Samples without spread (a neuron with w = 0) are still rounded: no error is taken to be smaller than that.
+            misses = (mean - expected) / np.maximum(error, 1e-14 * (1 + np.abs(expected)))
+            lower.plot(x, misses, color=colour, marker=marker, linestyle="none")
+            worst = max(worst, float(np.max(np.abs(misses))))
+        lower.set_ylim(-1.3 * worst, 1.3 * worst)
+        lower.set_xlabel(xlabel)
+        lower.set_ylabel("miss\n(std. errors)")
+        upper.set_ylabel(ylabel)
+        upper.legend(ncols=2 if len(theory) > 3 else 1)
     return figure
 
 
