@@ -90,6 +90,11 @@ def test_profiles_in_closed_form():
     np.testing.assert_allclose(profile[:, 3], -np.exp(-(r**2) / 2) * r**3 / math.sqrt(6), atol=1e-13)
 
 
+def test_odd_polynomials_at_large_radii():
+    assert np.all(hermite_profile("y**3", np.array([24.0, 40.0]), 1) == 0.0)
+    np.testing.assert_allclose(hermite_profile("y**3 + y**2", 24.0, 4), [576, 3 * 24**3, 576 * math.sqrt(2), 24**3 * math.sqrt(6)], rtol=1e-12)
+
+
 def test_orders_that_vanish_by_parity_are_exactly_zero():
     for text, zero in (("tanh", slice(0, None, 2)), ("erf", slice(2, None, 2)), ("cos", slice(1, None, 2)), ("gelu", slice(3, None, 2))):
         assert np.all(hermite_profile(text, np.array([0.4, 1.7]), 14)[:, zero] == 0.0)

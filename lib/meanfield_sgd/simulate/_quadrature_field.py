@@ -20,14 +20,14 @@ __all__ = ["QuadratureField"]
 class QuadratureField:
     """Field and energy on nodes with w in V (rho = 0); ``evaluate`` as :class:`LimitField` has it.
 
-    ``points`` Gauss-Hermite nodes in each of the p <= 3 directions.
+    ``points`` Gauss-Hermite nodes in each of the p <= 3 directions (``largest_p`` allows more, at a price).
     """
 
     table = ProfileTable  # only its largest_radius is read by the integrator
 
-    def __init__(self, target: Polynomial, activation, points: int = 40):
-        if target.p > 3:
-            raise InputError(f"tensor quadrature is offered for p <= 3, the target has p = {target.p}")
+    def __init__(self, target: Polynomial, activation, points: int = 40, largest_p: int = 3):
+        if target.p > largest_p:
+            raise InputError(f"tensor quadrature is offered for p <= {largest_p}, the target has p = {target.p}")
         nodes, weights = gauss_hermite(points)
         self.z = np.array(list(product(nodes, repeat=target.p)))
         self.weights = np.array([np.prod(w) for w in product(weights, repeat=target.p)])

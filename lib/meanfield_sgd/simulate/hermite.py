@@ -114,10 +114,12 @@ def _converged_averages(function, activation: Activation, radii: np.ndarray, ord
     breakpoints = tuple(float(b) for b in activation.breakpoints)
     panels = 16
     last = _averages(function, radii, orders, breakpoints, reach, panels)
+    # Averages that cancel (odd orders of an odd function) are known to rounding of E|function|, not of themselves.
+    size = np.abs(_averages(lambda y: np.abs(function(y)), radii, 1, breakpoints, reach, panels))
     while panels < _MAX_PANELS:
         panels *= 2
         new = _averages(function, radii, orders, breakpoints, reach, panels)
-        scale = 1.0 + np.max(np.abs(new), axis=1, keepdims=True, initial=0.0)
+        scale = 1.0 + size + np.max(np.abs(new), axis=1, keepdims=True, initial=0.0)
         if not np.all(np.isfinite(new)):
             raise ToleranceError(f"the Gaussian averages of {what} overflow at radius {float(np.max(radii)):.3g}")
         # A refined rule is far better than the difference says; 2e-12 here leaves the result at rounding level.
