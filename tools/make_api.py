@@ -126,7 +126,7 @@ def teachers(names: dict[str, object], notebooks: list[Path]) -> dict[str, list[
 
 def private(used: set[str], names: dict[str, object]) -> list[str]:
     """Names of this package that a chapter uses and a reader should not: what is not in an ``__all__``."""
-    public = set(names) | set(wings())
+    public = set(names) | set(wings()) | {f"{PACKAGE}.__version__"}
     return sorted(name for name in used if name not in public and (name.rpartition(".")[0] in wings() or "._" in name))
 
 

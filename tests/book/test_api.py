@@ -74,7 +74,7 @@ def test_refuses_a_name_that_no_chapter_uses(notebook):
 @pytest.mark.parametrize(
     ("source", "private"),
     [
-        ("mf.Polynomial('z1').degree; mf.simulate.sgd(h).times", []),
+        ("mf.Polynomial('z1').degree; mf.simulate.sgd(h).times; mf.__version__", []),
         ("mf.polynomial.Polynomial", ["meanfield_sgd.polynomial"]),
         ("mf.simulate.hidden", ["meanfield_sgd.simulate.hidden"]),
         ("mf.Polynomial._terms", ["meanfield_sgd.Polynomial._terms"]),
