@@ -17,7 +17,7 @@ from ..errors import DivergenceError, ToleranceError
 from ._limit_field import LimitField
 
 # Far beyond what a target with coefficients of order one needs (about 200 on [0, 20]).
-MAX_EVALUATIONS = 20_000
+MAX_EVALUATIONS = 10_000
 
 __all__ = ["DOP853", "RK23", "Flow", "Solution", "solve"]
 

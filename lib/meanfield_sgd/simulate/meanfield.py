@@ -32,6 +32,7 @@ from ._common import (
     read_times,
     short,
 )
+from ._initial import refuse_kink_at_zero
 from ._limit_adaptive import Refinement, refine
 from ._limit_solver import Flow
 from ._nodes import InitialLaw
@@ -109,12 +110,8 @@ def meanfield(
     law, start, described = _initial(init, law, target.p)
     a0 = np.array(law.values) if law.kind == "points" else np.array([0.0])
     w0, rho0 = start(a0)
-    smooth_at_zero = activation.smoothness == "analytic" or (0.0 not in activation.breakpoints)
-    if not smooth_at_zero and not np.all(np.einsum("ij,ij->i", w0, w0) + rho0**2 > 0) and rates[1].value != 0.0:
-        raise InputError(
-            f'{activation} has a kink at 0, so the flow from w = 0 is not defined; start from init="gaussian", or shift '
-            "the activation"
-        )
+    if not np.all(np.einsum("ij,ij->i", w0, w0) + rho0**2 > 0) and rates[1].value != 0.0:
+        refuse_kink_at_zero(activation, np.column_stack([w0, rho0]), isinstance(init, Mapping))
     settings = {
         "target": str(target),
         "activation": str(activation),
