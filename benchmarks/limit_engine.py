@@ -23,8 +23,9 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: one thread each, so that the race is about the method
 
-import meanfield_sgd as mf
 import numpy as np
+
+import meanfield_sgd as mf
 from meanfield_sgd.simulate import meanfield, sgd
 from meanfield_sgd.simulate._limit_field import LimitField
 from meanfield_sgd.simulate._limit_solver import Flow, solve
@@ -50,13 +51,17 @@ def stratified(neurons: int) -> dict:
 
 
 def run_sgd(neurons, batch, step, seed, times):
-    options = dict(dimension=32, batch=batch, step=step, seed=seed, times=times, initial_state=stratified(neurons))
-    return sgd(TARGET, SIGMA, T, device="cpu", progress=False, test_points=256, **options)
+    options = {"dimension": 32, "batch": batch, "step": step, "seed": seed, "times": times, "test_points": 256}
+    return sgd(TARGET, SIGMA, T, initial_state=stratified(neurons), device="cpu", progress=False, **options)
 
 
 def tune_sgd(reference, quick: bool):
     """The cheapest (N, batch, step) whose median error over three seeds is at most GOAL."""
-    grid = [(24, 4096, 0.005)] if quick else list(itertools.product((16, 24, 48), (1024, 2048, 4096, 8192), (0.02, 0.01, 0.005)))
+    grid = (
+        [(24, 4096, 0.005)]
+        if quick
+        else list(itertools.product((16, 24, 48), (1024, 2048, 4096, 8192), (0.02, 0.01, 0.005)))
+    )
     best, rows = None, []
     for neurons, batch, step in sorted(grid, key=lambda g: g[0] * g[1] / g[2]):
         estimate = neurons * batch / step
@@ -111,7 +116,10 @@ def given_race(reference, goal: float, rounds: int):
     tensor = tune_given(tensor_field, (8, 10, 12, 14, 16, 20, 24), reference, goal, lambda g: g[0] * g[1] ** 3)
     one, other = pair_field(pair[1]), tensor_field(tensor[1])
     times = [
-        (clock(lambda: run_given(one, pair[0], 0.1 * goal), 3), clock(lambda: run_given(other, tensor[0], 0.1 * goal), 1))
+        (
+            clock(lambda: run_given(one, pair[0], 0.1 * goal), 3),
+            clock(lambda: run_given(other, tensor[0], 0.1 * goal), 1),
+        )
         for _ in range(rounds)
     ]
     mine, theirs = (statistics.median(t[i] for t in times) for i in (0, 1))
@@ -131,7 +139,9 @@ def field_race_p4():
     tensor = QuadratureField(target, mf.Activation(SIGMA), 24, largest_p=4)
     pair.evaluate(*state)
     difference = float(np.max(np.abs(pair.evaluate(*state)[1] - tensor.evaluate(*state)[1])))
-    return clock(lambda: tensor.evaluate(*state), 3) / clock(lambda: [pair.evaluate(*state) for _ in range(100)], 5) * 100, difference
+    return clock(lambda: tensor.evaluate(*state), 3) / clock(
+        lambda: [pair.evaluate(*state) for _ in range(100)], 5
+    ) * 100, difference
 
 
 def random_target(rng: np.random.Generator, constant: bool) -> mf.Polynomial:
@@ -172,7 +182,9 @@ def blind(count: int, tolerance: float, seed: int):
         worst, largest = max(worst, error / run.error), max(largest, run.error)
         good += error <= run.error
         mark = "" if error <= run.error else "   <-- ABOVE WHAT IT REPORTS"
-        print(f"    {i}: {sigma}, {target}: reported {run.error:.1e}, true {error:.1e}{mark}", file=sys.stderr, flush=True)
+        print(
+            f"    {i}: {sigma}, {target}: reported {run.error:.1e}, true {error:.1e}{mark}", file=sys.stderr, flush=True
+        )
     return good, refused, worst, largest, statistics.median(spent)
 
 

@@ -19,9 +19,10 @@ import sympy as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import roots_legendre
+
 from meanfield_sgd.activation import Activation
 from meanfield_sgd.errors import InputError, ParseError
-from scipy.special import roots_legendre
 
 ODD, EVEN, ALL = {1, 3, 5, 7}, {2, 4, 6}, {1, 2, 3, 4, 5, 6, 7}
 

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+
 from meanfield_sgd.cli import main
 from meanfield_sgd.simulate import meanfield
 
@@ -58,7 +59,9 @@ def test_bad_input_gets_one_line_and_status_2(argv, words, capsys):
 
 
 def test_json_holds_times_and_loss(capsys):
-    assert main(["simulate", "z1 + z1*z2", "--activation", "tanh(y+1/2)", "--time", "4", "--points", "9", "--json"]) == 0
+    assert (
+        main(["simulate", "z1 + z1*z2", "--activation", "tanh(y+1/2)", "--time", "4", "--points", "9", "--json"]) == 0
+    )
     record = json.loads(capsys.readouterr().out)
     run = meanfield("z1 + z1*z2", "tanh(y+1/2)", 4.0, times=np.linspace(0, 4, 9))
     np.testing.assert_allclose(record["times"], run.times)
@@ -69,7 +72,19 @@ def test_json_holds_times_and_loss(capsys):
 
 @pytest.mark.parametrize("method", ["population", "sgd"])
 def test_finite_networks_from_the_command_line(method, capsys):
-    argv = ["simulate", "z1 + z1*z2", "--method", method, "--neurons", "40", "--dimension", "6", "--time", "1", "--json"]
+    argv = [
+        "simulate",
+        "z1 + z1*z2",
+        "--method",
+        method,
+        "--neurons",
+        "40",
+        "--dimension",
+        "6",
+        "--time",
+        "1",
+        "--json",
+    ]
     argv += ["--subspace", "z1,z2", "--init", "gaussian", "--train", "w", "--seed", "3", "--points", "5"]
     assert main(argv) == 0
     first = json.loads(capsys.readouterr().out)
@@ -105,7 +120,17 @@ def test_help_reads_like_a_manual(capsys):
         text = capsys.readouterr().out
         for word in ("ACTIVATIONS", "TARGETS", "EXIT STATUS", "EXAMPLES"):
             assert word in text
-    for option in ("--neurons", "--dimension", "--batch", "--seed", "--train", "--json", "--plot", "--tolerance", "--init"):
+    for option in (
+        "--neurons",
+        "--dimension",
+        "--batch",
+        "--seed",
+        "--train",
+        "--json",
+        "--plot",
+        "--tolerance",
+        "--init",
+    ):
         assert option in text
 
 
@@ -113,7 +138,19 @@ def test_ctrl_c_prints_what_was_computed(tmp_path):
     """A long SGD run, interrupted: the part that was finished comes out as JSON, status 130, and the checkpoint resumes."""
     path = tmp_path / "run.npz"
     argv = [sys.executable, "-m", "meanfield_sgd.cli", "simulate", "z1 + z1*z2", "--method", "sgd", "--time", "2000"]
-    argv += ["--neurons", "32", "--dimension", "4", "--batch", "8", "--json", "--points", "20001", "--checkpoint", str(path)]
+    argv += [
+        "--neurons",
+        "32",
+        "--dimension",
+        "4",
+        "--batch",
+        "8",
+        "--json",
+        "--points",
+        "20001",
+        "--checkpoint",
+        str(path),
+    ]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(8)
     process.send_signal(signal.SIGINT)

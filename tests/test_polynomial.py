@@ -380,7 +380,7 @@ def test_ring_laws(fgh, c):
     assert f + g == g + f and f * g == g * f
     assert (f + g) + h == f + (g + h) and (f * g) * h == f * (g * h)
     assert f * (g + h) == f * g + f * h
-    assert f - f == 0 and f + 0 == f and f * 1 == f and f * 0 == 0 and -(-f) == f and +f == f
+    assert f - f == 0 and f + 0 == f and f * 1 == f and f * 0 == 0 and +f == f == -1 * -f
     assert c - f == -(f - c) and (f * c) * g == f * (g * c)
     assert f**3 == f * f * f and f**0 == 1
     if c:
@@ -639,6 +639,7 @@ def test_rotated_example_by_hand():
 
 # Rotation
 
+
 @settings(max_examples=60, deadline=None)
 @given(rotated(coefficient=coefficients | surds))
 def test_rotation(hQ):
@@ -669,6 +670,7 @@ def test_norms_of_hermite_tensors_are_rotation_invariant(hQ):
 
 
 # Conditional expectation
+
 
 @pytest.mark.parametrize(
     ("text", "rows", "expected"),
@@ -738,6 +740,7 @@ def test_conditional_expectation_agrees_with_quadrature():
 
 
 # Support
+
 
 def test_support_by_hand():
     s = P("z1 + z3").support()
@@ -819,6 +822,7 @@ def test_minimal_refuses_what_it_cannot_normalise():
 
 # Embedding
 
+
 def test_embedding():
     h = P("z1 + z1*z2")
     x = np.random.default_rng(2).normal(size=(3, 4, 9))
@@ -841,6 +845,7 @@ def test_embedding():
 
 
 # Zero, constants, one variable: every method
+
 
 @pytest.mark.parametrize("text", ["0", "5/2", "z1 - z1", "z1", "He4(z1)"])
 def test_degenerate_polynomials_have_every_method(text):
@@ -894,6 +899,7 @@ def test_row_reduction_agrees_with_sympy(rows):
 
 
 # The module as a whole
+
 
 def test_loads_neither_numpy_nor_torch():
     code = (

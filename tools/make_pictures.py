@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import meanfield_sgd as mf
 import numpy as np
+
+import meanfield_sgd as mf
 from meanfield_sgd import figures
 
 STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"

@@ -119,9 +119,7 @@ class PolynomialAlgebra:
     def to_sympy(self) -> sympy.Expr:
         """The sympy expression in symbols named like the variables."""
         symbols = sympy.symbols(self._variables)
-        return sympy.Add(
-            *(sympy.Mul(c, *(s**e for s, e in zip(symbols, exps))) for exps, c in self.terms.items())
-        )
+        return sympy.Add(*(sympy.Mul(c, *(s**e for s, e in zip(symbols, exps))) for exps, c in self.terms.items()))
 
     def __str__(self) -> str:
         return polynomial_text(self._terms, self._variables)

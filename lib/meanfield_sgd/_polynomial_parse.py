@@ -257,7 +257,7 @@ def _number(number: Any, fraction: Any, root: Any, times: str, group: str) -> tu
 
 
 def _signed_sum(pieces: Sequence[tuple[bool, str]]) -> str:
-    """"a - b + c" from [(False, "a"), (True, "b"), (False, "c")]."""
+    """ "a - b + c" from [(False, "a"), (True, "b"), (False, "c")]."""
     text = "".join((" - " if negative else " + ") + piece for negative, piece in pieces)
     return ("-" if pieces[0][0] else "") + text[3:] if pieces else "0"
 
@@ -283,8 +283,7 @@ def polynomial_text(terms: Terms, variables: Sequence[str]) -> str:
 
 
 _GREEK = set(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi "
-    "omega".split()
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega".split()  # noqa: SIM905
 )
 
 

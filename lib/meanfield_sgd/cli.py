@@ -64,35 +64,58 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"meanfield-sgd {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     run = commands.add_parser(
-        "simulate", help="train a network on a target and print its loss curve", description=_SIMULATE, formatter_class=raw,
+        "simulate",
+        help="train a network on a target and print its loss curve",
+        description=_SIMULATE,
+        formatter_class=raw,
         epilog=_EPILOG,
     )
     run.add_argument("target", metavar="TARGET", help='the polynomial h*, for instance "z1 + z1*z2"')
-    run.add_argument("--activation", default="tanh(y+1/2)", metavar="SIGMA", help="an expression in y (default: %(default)s)")
-    run.add_argument("--method", default="meanfield", choices=("meanfield", "population", "sgd"), help="default: %(default)s")
-    run.add_argument("--time", type=float, default=20.0, metavar="T", help="final gradient-flow time (default: %(default)s)")
-    run.add_argument("--points", type=int, default=101, metavar="M", help="equally spaced times to report (default: %(default)s)")
-    run.add_argument("--train", default="both", choices=("both", "w", "a"), help="which layer moves (default: %(default)s)")
     run.add_argument(
-        "--init", default="zero", choices=("zero", "gaussian"),
+        "--activation", default="tanh(y+1/2)", metavar="SIGMA", help="an expression in y (default: %(default)s)"
+    )
+    run.add_argument(
+        "--method", default="meanfield", choices=("meanfield", "population", "sgd"), help="default: %(default)s"
+    )
+    run.add_argument(
+        "--time", type=float, default=20.0, metavar="T", help="final gradient-flow time (default: %(default)s)"
+    )
+    run.add_argument(
+        "--points", type=int, default=101, metavar="M", help="equally spaced times to report (default: %(default)s)"
+    )
+    run.add_argument(
+        "--train", default="both", choices=("both", "w", "a"), help="which layer moves (default: %(default)s)"
+    )
+    run.add_argument(
+        "--init",
+        default="zero",
+        choices=("zero", "gaussian"),
         help="a ~ U[-1,1] and w = 0, or w ~ N(0, I/d) (default: %(default)s)",
     )
-    run.add_argument("--subspace", metavar="NAMES", help="also report the overlap with these directions, for instance z2,z3")
+    run.add_argument(
+        "--subspace", metavar="NAMES", help="also report the overlap with these directions, for instance z2,z3"
+    )
     finite = run.add_argument_group("finite networks (population, sgd)")
     finite.add_argument("--neurons", type=int, metavar="N", help="hidden neurons (default: 1024)")
     finite.add_argument("--dimension", type=int, metavar="D", help="input dimension d (default: 32)")
     finite.add_argument("--seed", type=int, metavar="S", help="seed of all randomness (default: 0)")
     finite.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     finite.add_argument(
-        "--checkpoint", metavar="FILE", help="save the state here (.npz) now and then; an existing file is resumed",
+        "--checkpoint",
+        metavar="FILE",
+        help="save the state here (.npz) now and then; an existing file is resumed",
     )
     only_sgd = run.add_argument_group("sgd")
     only_sgd.add_argument("--batch", type=int, metavar="B", help="samples a step (default: 256)")
     only_sgd.add_argument("--step", type=float, metavar="DT", help="gradient-flow time a step (default: 0.05)")
     exact = run.add_argument_group("accuracy (meanfield, population)")
-    exact.add_argument("--tolerance", type=float, metavar="TOL", help="error allowed in the loss (default: 1e-4; population 1e-6)")
+    exact.add_argument(
+        "--tolerance", type=float, metavar="TOL", help="error allowed in the loss (default: 1e-4; population 1e-6)"
+    )
     output = run.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print one JSON object with times, loss, overlap, error, settings")
+    output.add_argument(
+        "--json", action="store_true", help="print one JSON object with times, loss, overlap, error, settings"
+    )
     output.add_argument("--plot", metavar="FILE", help="draw the loss curve (.png, .pdf, .svg)")
     output.add_argument("--quiet", action="store_true", help="no progress bar")
     run.set_defaults(run=_simulate)

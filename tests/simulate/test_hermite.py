@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.special import eval_hermitenorm
+
 from meanfield_sgd import Activation, InputError, ToleranceError
 from meanfield_sgd.simulate.hermite import (
     ProfileTable,
@@ -15,10 +18,19 @@ from meanfield_sgd.simulate.hermite import (
     pair_kernel,
     pair_kernel_quadrature,
 )
-from scipy.integrate import quad
-from scipy.special import eval_hermitenorm
 
-SMOOTH = ["tanh", "tanh(y+1/2)", "erf", "logistic", "softplus", "gelu", "silu", "3/5*sin(y) + 4/5*cos(y)", "exp", "y + y**2/2"]
+SMOOTH = [
+    "tanh",
+    "tanh(y+1/2)",
+    "erf",
+    "logistic",
+    "softplus",
+    "gelu",
+    "silu",
+    "3/5*sin(y) + 4/5*cos(y)",
+    "exp",
+    "y + y**2/2",
+]
 KINKED = ["relu", "leaky_relu(y, 1/10)", "elu", "relu(y+1/2)", "relu(y-1) + tanh"]
 
 
@@ -58,7 +70,9 @@ def test_profiles_against_adaptive_quadrature(text, r):
 
             def integrand(g, function=function, k=k):
                 density = math.exp(-g * g / 2) / math.sqrt(2 * math.pi)
-                return float(function(np.float64(r * g))) * eval_hermitenorm(k, g) / math.sqrt(math.factorial(k)) * density
+                return (
+                    float(function(np.float64(r * g))) * eval_hermitenorm(k, g) / math.sqrt(math.factorial(k)) * density
+                )
 
             exact = quad(integrand, -30, 30, points=points or None, epsabs=1e-13, epsrel=1e-13, limit=400)[0]
             assert values[k] == pytest.approx(exact, abs=3e-12 * (1 + abs(exact)))
@@ -70,7 +84,9 @@ def test_stein_relations_between_b_and_d(text):
     r = np.array([0.2, 1.0, 3.0])
     b, d = hermite_profile(text, r, 30), hermite_profile(text, r, 30, derivative=True)
     k = np.arange(1, 30)
-    np.testing.assert_allclose(b[:, 1:], r[:, None] * d[:, :-1] / np.sqrt(k), rtol=1e-11, atol=1e-11 * (1 + np.abs(b).max()))
+    np.testing.assert_allclose(
+        b[:, 1:], r[:, None] * d[:, :-1] / np.sqrt(k), rtol=1e-11, atol=1e-11 * (1 + np.abs(b).max())
+    )
 
 
 def test_profiles_in_closed_form():
@@ -92,15 +108,24 @@ def test_profiles_in_closed_form():
 
 def test_odd_polynomials_at_large_radii():
     assert np.all(hermite_profile("y**3", np.array([24.0, 40.0]), 1) == 0.0)
-    np.testing.assert_allclose(hermite_profile("y**3 + y**2", 24.0, 4), [576, 3 * 24**3, 576 * math.sqrt(2), 24**3 * math.sqrt(6)], rtol=1e-12)
+    np.testing.assert_allclose(
+        hermite_profile("y**3 + y**2", 24.0, 4), [576, 3 * 24**3, 576 * math.sqrt(2), 24**3 * math.sqrt(6)], rtol=1e-12
+    )
 
 
 def test_orders_that_vanish_by_parity_are_exactly_zero():
-    for text, zero in (("tanh", slice(0, None, 2)), ("erf", slice(2, None, 2)), ("cos", slice(1, None, 2)), ("gelu", slice(3, None, 2))):
+    for text, zero in (
+        ("tanh", slice(0, None, 2)),
+        ("erf", slice(2, None, 2)),
+        ("cos", slice(1, None, 2)),
+        ("gelu", slice(3, None, 2)),
+    ):
         assert np.all(hermite_profile(text, np.array([0.4, 1.7]), 14)[:, zero] == 0.0)
 
 
-@pytest.mark.parametrize("text", ["tanh(y+1/2)", "gelu", "softplus", "3/5*sin(y) + 4/5*cos(y)", "erf", "relu", "elu", "relu(y+1/2)"])
+@pytest.mark.parametrize(
+    "text", ["tanh(y+1/2)", "gelu", "softplus", "3/5*sin(y) + 4/5*cos(y)", "erf", "relu", "elu", "relu(y+1/2)"]
+)
 def test_table_interpolates(text):
     table = ProfileTable(text, 40, r_max=1.0)
     r = np.random.default_rng(1).uniform(0.0, 6.0, 200)  # beyond r_max: it grows
@@ -148,6 +173,27 @@ def test_quadrature_handles_kinks_to_1e_10():
     v[2] = w[3] + 1e-4 * rng.normal(size=3)
     np.testing.assert_allclose(pair_kernel_quadrature("relu", w, v), arccosine_kernel(w, v), atol=1e-10)
     np.testing.assert_allclose(pair_kernel_quadrature("erf", w, v), arcsine_kernel(w, v), atol=1e-10)
+
+
+@pytest.mark.parametrize("angle", [0.3, 0.1, 0.03, 0.01, 0.003, 1e-4, 1e-7])
+def test_quadrature_of_kinks_at_small_angles(angle):
+    w, v = [[1.0, 0.0]], [[1.3 * math.cos(angle), 1.3 * math.sin(angle)]]
+    np.testing.assert_allclose(pair_kernel_quadrature("relu", w, v), arccosine_kernel(w, v), atol=1e-12)
+    np.testing.assert_allclose(pair_kernel_quadrature("abs", w, np.negative(v)), arccosine_abs(w, v), atol=1e-12)
+
+
+def arccosine_abs(w, v):
+    """E|w.x||v.x| = |w||v| 2/pi (sin t + (pi/2 - t) cos t), t the angle in [0, pi/2]."""
+    norm = np.linalg.norm(w) * np.linalg.norm(v)
+    c = abs(float(np.dot(w[0], v[0]))) / norm
+    t = math.atan2(math.sqrt(max(0.0, 1 - c * c)), c)
+    return np.array([[norm * 2 / math.pi * (math.sin(t) + (math.pi / 2 - t) * c)]])
+
+
+def test_overflow_is_refused_without_warnings(recwarn):
+    with pytest.raises(ToleranceError, match="overflow"):
+        hermite_profile("exp", 60.0, 3)
+    assert not recwarn.list
 
 
 def test_refusals():

@@ -3,9 +3,10 @@
 import itertools
 import math
 
-import meanfield_sgd as mf
 import numpy as np
 import pytest
+
+import meanfield_sgd as mf
 from meanfield_sgd import Activation, DivergenceError, InputError, Polynomial, ToleranceError
 from meanfield_sgd.simulate import InitialLaw, hermite_profile, meanfield
 from meanfield_sgd.simulate._limit_field import LimitField, TargetForms
@@ -13,7 +14,13 @@ from meanfield_sgd.simulate._limit_solver import Flow, solve
 from meanfield_sgd.simulate._nodes import Panels
 from meanfield_sgd.simulate._quadrature_field import QuadratureField
 
-TARGETS = ["z1 + z1*z2", "1/2 + z1 + z1*z2 + z1*z2*z3", "z1 - 1/3*He3(z1)", "z1 + He2(z1)*z2 - z2**2*z1/4", "3/5*z1 + 4/5*z2"]
+TARGETS = [
+    "z1 + z1*z2",
+    "1/2 + z1 + z1*z2 + z1*z2*z3",
+    "z1 - 1/3*He3(z1)",
+    "z1 + He2(z1)*z2 - z2**2*z1/4",
+    "3/5*z1 + 4/5*z2",
+]
 
 
 def one(t):
@@ -208,7 +215,13 @@ def test_gaussian_start_has_norm_one_outside():
     np.testing.assert_allclose(run.final_state["rho"], 1.0, atol=0.02)
     assert run.losses[0] == pytest.approx(1.0, abs=1e-9)
     # sigma(0) E a = 0, so both starts have the same loss at 0 but not the same curve
-    assert abs(meanfield("z1 + z1*z2", "tanh(y+1/2)", 5).losses[-1] - meanfield("z1 + z1*z2", "tanh(y+1/2)", 5, init="gaussian").losses[-1]) > 1e-3
+    assert (
+        abs(
+            meanfield("z1 + z1*z2", "tanh(y+1/2)", 5).losses[-1]
+            - meanfield("z1 + z1*z2", "tanh(y+1/2)", 5, init="gaussian").losses[-1]
+        )
+        > 1e-3
+    )
 
 
 def test_relu_from_a_gaussian_start():
@@ -283,7 +296,12 @@ def test_initial_laws():
                         (InitialLaw.density(lambda a: 1 + a, -1, 1), 1 / 3)):  # fmt: skip
         a, mass = Panels(law).rule()
         assert mass.sum() == pytest.approx(1) and mass @ a**2 == pytest.approx(second, rel=1e-5)
-    for bad in (lambda: InitialLaw.uniform(1, 0), lambda: InitialLaw.gaussian(0), lambda: InitialLaw.points([]), lambda: InitialLaw.points([1], [-1])):
+    for bad in (
+        lambda: InitialLaw.uniform(1, 0),
+        lambda: InitialLaw.gaussian(0),
+        lambda: InitialLaw.points([]),
+        lambda: InitialLaw.points([1], [-1]),
+    ):
         with pytest.raises(InputError):
             bad()
 
@@ -300,6 +318,8 @@ def test_torch_stays_out():
     import subprocess
     import sys
 
-    code = "import sys, meanfield_sgd as mf; mf.simulate.meanfield('z1', 'tanh', 1.0); assert 'torch' not in sys.modules"
+    code = (
+        "import sys, meanfield_sgd as mf; mf.simulate.meanfield('z1', 'tanh', 1.0); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert mf.simulate.meanfield is meanfield

@@ -9,6 +9,7 @@ from math import comb
 import numpy as np
 import pytest
 import torch
+
 from meanfield_sgd.activation import Activation
 from meanfield_sgd.errors import DivergenceError, InputError, ParseError, ToleranceError
 from meanfield_sgd.polynomial import Polynomial

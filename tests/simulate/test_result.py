@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from meanfield_sgd.errors import InputError
 from meanfield_sgd.simulate import Interrupted, Trajectory
 from meanfield_sgd.simulate.result import load_checkpoint, save_checkpoint

@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+
 from meanfield_sgd.activation import Activation
 from meanfield_sgd.errors import DivergenceError, InputError
 from meanfield_sgd.polynomial import Polynomial

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field as dataclass_field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 
 import numpy as np
 
@@ -77,7 +78,9 @@ def refine(
     """
     # The loss is compared on this grid as well as at the user's times: the report is about the whole curve.
     grid = np.union1d(times, np.linspace(times[0], times[-1], 257)) if len(times) > 1 else times
-    snapshots = np.unique(np.searchsorted(grid, np.linspace(grid[0], grid[-1], _SNAPSHOTS + 1)[1:])) if len(times) > 1 else []
+    snapshots = (
+        np.unique(np.searchsorted(grid, np.linspace(grid[0], grid[-1], _SNAPSHOTS + 1)[1:])) if len(times) > 1 else []
+    )
     history: list[dict] = []
 
     def run(panels: Panels, orders: int, rtol: float, method: type = DOP853) -> Solution:

@@ -110,7 +110,9 @@ def solve(
             while solver.status == "running":
                 message = solver.step()
                 if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
-                    why = trouble[-1] if trouble else (message or "the weights stopped being finite").rstrip(".").lower()
+                    why = (
+                        trouble[-1] if trouble else (message or "the weights stopped being finite").rstrip(".").lower()
+                    )
                     raise DivergenceError(
                         f"the mean-field flow runs away at time {solver.t:.4g} ({why}); stop before that time, or take an "
                         "activation of slower growth",

@@ -45,7 +45,11 @@ class InitialLaw:
         if not (np.isfinite(scale) and scale > 0):
             raise InputError(f"a Gaussian law needs a positive scale, got {scale}")
         return cls(
-            "density", -9.0 * scale, 9.0 * scale, lambda a: np.exp(-0.5 * (a / scale) ** 2), description=f"a ~ N(0, {scale:g}^2)"
+            "density",
+            -9.0 * scale,
+            9.0 * scale,
+            lambda a: np.exp(-0.5 * (a / scale) ** 2),
+            description=f"a ~ N(0, {scale:g}^2)",
         )
 
     @classmethod

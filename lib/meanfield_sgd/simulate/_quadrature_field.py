@@ -43,4 +43,9 @@ class QuadratureField:
         residual = (mass * a) @ s - self.values
         weighted = self.weights * residual
         slope = self.activation.derivative(y)
-        return -s @ weighted, -a[:, None] * ((slope * weighted) @ self.z), np.zeros_like(a), 0.5 * float(weighted @ residual)
+        return (
+            -s @ weighted,
+            -a[:, None] * ((slope * weighted) @ self.z),
+            np.zeros_like(a),
+            0.5 * float(weighted @ residual),
+        )

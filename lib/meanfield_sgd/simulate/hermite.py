@@ -76,7 +76,9 @@ def _panel_rule(radii: np.ndarray, breakpoints: tuple[float, ...], panels: int, 
     cuts = [np.full(rows.shape, -reach), np.full(rows.shape, reach)]
     for b in breakpoints:
         with np.errstate(divide="ignore"):
-            cuts.append(np.clip(np.where(rows > 0, b / np.where(rows > 0, rows, 1.0), np.sign(b) * reach), -reach, reach))
+            cuts.append(
+                np.clip(np.where(rows > 0, b / np.where(rows > 0, rows, 1.0), np.sign(b) * reach), -reach, reach)
+            )
     edges = np.sort(np.stack(cuts, axis=1), axis=1)  # (R, segments + 1)
     x, w = roots_legendre(_POINTS)
     left = (np.arange(panels)[:, None] + (x + 1) / 2).ravel() / panels  # nodes of the unit segment
@@ -100,9 +102,11 @@ def _averages(function, radii: np.ndarray, orders: int, breakpoints, reach: floa
             basis = hermite_functions(orders, g) * weight
             fixed = (g, basis)
         g, basis = fixed
-        values = function(r[:, None] * g)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked by the caller
+            values = function(r[:, None] * g)
         if basis.shape[1] == 1:
-            out[start : start + block] = values @ basis[:, 0, :].T
+            with np.errstate(over="ignore", invalid="ignore"):
+                out[start : start + block] = values @ basis[:, 0, :].T
         else:
             out[start : start + block] = np.einsum("rq,krq->rk", values, basis)
     return out
@@ -110,7 +114,9 @@ def _averages(function, radii: np.ndarray, orders: int, breakpoints, reach: floa
 
 def _converged_averages(function, activation: Activation, radii: np.ndarray, orders: int, what: str) -> np.ndarray:
     """Double the panels until nothing moves by more than 1e-13 of the scale."""
-    reach = _REACH + (0.0 if activation.growth in ("bounded", "polynomial") else 3.0 * float(np.max(radii, initial=0.0)))
+    reach = _REACH + (
+        0.0 if activation.growth in ("bounded", "polynomial") else 3.0 * float(np.max(radii, initial=0.0))
+    )
     breakpoints = tuple(float(b) for b in activation.breakpoints)
     panels = 16
     last = _averages(function, radii, orders, breakpoints, reach, panels)
@@ -209,7 +215,9 @@ class ProfileTable:
     def extend(self, r_max: float) -> None:
         """Tabulate up to ``r_max`` (ToleranceError beyond radius 200: the flow has run away)."""
         if r_max > self.largest_radius:
-            raise ToleranceError(f"a weight vector reached norm {r_max:.3g}; profiles are tabulated to {self.largest_radius:g}")
+            raise ToleranceError(
+                f"a weight vector reached norm {r_max:.3g}; profiles are tabulated to {self.largest_radius:g}"
+            )
         first = len(self.coefficients)
         last = int(np.ceil(r_max / self.step)) + 1
         if last <= first:
@@ -311,9 +319,10 @@ def pair_kernel(activation, w, v, *, tolerance: float = 1e-11) -> np.ndarray:
         if bound <= max(tolerance, floor):
             return total
         if orders >= _MAX_ORDERS:
+            closed = ", or the closed form arccosine_kernel" if activation == Activation("relu") else ""
             raise ToleranceError(
                 f"the pair kernel of {activation} has a remainder of up to {bound:.1e} after {orders} orders, above the "
-                f"tolerance {tolerance:.1e}; use pair_kernel_quadrature, or arccosine_kernel for relu"
+                f"tolerance {tolerance:.1e}; use pair_kernel_quadrature{closed}"
             )
         orders = min(2 * orders, _MAX_ORDERS)
 

@@ -166,7 +166,9 @@ def _initial(init, law: InitialLaw | None, p: int):
             rho = np.asarray(init.get("rho", np.zeros(len(a))), dtype=float)
             mass = np.asarray(init.get("mass", np.full(len(a), 1 / len(a))), dtype=float)
         except (KeyError, TypeError, ValueError):
-            raise InputError('init as a mapping needs arrays "a" (N,) and "w" (N, p), optionally "rho" and "mass"') from None
+            raise InputError(
+                'init as a mapping needs arrays "a" (N,) and "w" (N, p), optionally "rho" and "mass"'
+            ) from None
         ok = a.ndim == 1 and w.shape == (len(a), p) and rho.shape == mass.shape == a.shape
         if not ok or not all(np.all(np.isfinite(x)) for x in (a, w, rho, mass)) or np.any(rho < 0) or np.any(mass <= 0):
             raise InputError(
