@@ -1,6 +1,6 @@
 # Two commands from a clean clone: `make book` and `make test`, in either order. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help venv book test unit notebooks browser lab refresh api lock clean
+.PHONY: help venv book test unit notebooks browser lab refresh api bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -24,6 +24,7 @@ help:  ## this list
 	@echo "  make browser    open every page of the built book in a headless Chromium"
 	@echo "make lab        JupyterLab on the book"
 	@echo "make refresh    run every notebook and store its outputs in place; write book/api.md anew"
+	@echo "make bench      the races of benchmarks/: half an hour"
 	@echo "make lock       compute requirements.lock anew from pyproject.toml"
 	@echo "make venv       only create .venv (the others do it when needed)"
 	@echo "make clean      remove everything that the commands above created, .venv included"
@@ -57,6 +58,10 @@ refresh: venv
 
 api: venv
 	@$(PY) tools/make_api.py
+
+bench: venv
+	@$(PY) benchmarks/limit_engine.py --save
+	@$(PY) benchmarks/population.py
 
 lock: venv
 	@tools/lock.sh
