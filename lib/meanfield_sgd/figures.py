@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from .simulate import Trajectory
 
-__all__ = ["against_samples", "convergence", "hermite_profiles", "loss_curves", "panels", "style", "table"]
+__all__ = [
+    "against_limit",
+    "against_samples",
+    "convergence",
+    "flow_map",
+    "hermite_profiles",
+    "loss_curves",
+    "panels",
+    "power_law",
+    "spread",
+    "style",
+    "table",
+]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
@@ -220,3 +232,108 @@ class Table:
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A table to end a cell with: ``table(["k", "value"], [(0, 1.5), (1, 2)])``. Entries are shown with ``str``."""
     return Table(header, rows)
+
+
+def power_law(x: Sequence[float], values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+    r"""The exponent q of values proportional to x^q with half the width of its 95 % confidence interval: ``(q, half)``.
+
+    Weighted least squares of log(values) on log(x), the standard error of a logarithm being errors / values; if the
+    points scatter about the line more than that, the interval is widened by the ratio (as chi^2 per degree of freedom
+    demands), never narrowed.
+
+    Parameters
+    ----------
+    x, values, errors : (n,), n >= 3, positive; errors are standard errors of the values.
+    """
+    x, y = np.log(np.asarray(x, dtype=float)), np.log(np.asarray(values, dtype=float))
+    weight = (np.asarray(values, dtype=float) / np.asarray(errors, dtype=float)) ** 2
+    if len(x) < 3 or not np.all(np.isfinite(np.concatenate([x, y, weight]))):
+        raise ValueError("a power law needs at least three points, and positive finite x, values and errors")
+    dx = x - np.average(x, weights=weight)
+    slope = np.sum(weight * dx * y) / np.sum(weight * dx * dx)
+    rest = y - np.average(y, weights=weight) - slope * dx
+    chi2 = np.sum(weight * rest * rest) / (len(x) - 2)
+    return float(slope), float(1.96 * np.sqrt(max(1.0, chi2) / np.sum(weight * dx * dx)))
+
+
+def against_limit(limit: Trajectory, runs: Mapping[str, Trajectory], *, label: str = "mean-field limit") -> Figure:
+    """Loss curves of finite networks as markers on the line of the limit; below, their distances from it.
+
+    Parameters
+    ----------
+    limit : the run to compare with; its ``times`` should be dense.
+    runs : label -> Trajectory, each compared at its own times.
+    """
+    import matplotlib.pyplot as plt
+    from scipy.interpolate import PchipInterpolator
+
+    with style():
+        options = {"height_ratios": (2, 1)}
+        figure, (upper, lower) = plt.subplots(2, 1, sharex=True, figsize=(7.0, 5.2), gridspec_kw=options)
+        plt.close(figure)
+    upper.plot(limit.times, limit.losses, color="#000000", linewidth=1.5, label=label)
+    curve = PchipInterpolator(limit.times, limit.losses)
+    looks = zip(cycle(PALETTE), cycle(MARKERS), cycle(DASHES))
+    for i, ((name, run), (colour, marker, dash)) in enumerate(zip(runs.items(), looks)):
+        every = max(1, len(run.times) // 24)
+        upper.plot(
+            run.times, run.losses, marker, color=colour, markerfacecolor="none", linestyle="none", label=name,
+            markevery=(i * every // max(1, len(runs)), every),
+        )  # fmt: skip
+        gap = np.abs(run.losses - curve(run.times))
+        shown = gap > 0  # at time 0 two runs may agree exactly, which a logarithm cannot show
+        lower.plot(run.times[shown], gap[shown], color=colour, linestyle=dash)
+    lower.set_yscale("log")
+    lower.set_xlabel("gradient-flow time $t$")
+    lower.set_ylabel("distance\nfrom the limit")
+    upper.set_ylabel(r"loss $\frac{1}{2}E|f-f^*|^2$")
+    upper.legend()
+    return figure
+
+
+def flow_map(
+    snapshots: Mapping[float, tuple[np.ndarray, np.ndarray]],
+    particles: Mapping[float, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> Figure:
+    """The curve on which the mean-field measure lives: a, w_1, ..., w_p at several times against the initial a_0.
+
+    Parameters
+    ----------
+    snapshots : time -> (a_0 (N,), state (N, 1 + p)) at the nodes of the limit, state columns a, w_1, ..., w_p: lines.
+    particles : the same for the neurons of a finite network: dots of the same colour.
+    """
+    _, state = next(iter(snapshots.values()))
+    names = ["a", *[f"w_{i}" for i in range(1, state.shape[1])]]
+    figure, columns = panels(len(names), figsize=(9.6, 3.6))
+    for (time, (start, state)), colour, dash, marker in zip(
+        snapshots.items(), cycle(PALETTE), cycle(DASHES), cycle(MARKERS)
+    ):
+        order = np.argsort(start)
+        for i, axes in enumerate(columns):
+            axes.plot(start[order], state[order, i], color=colour, linestyle=dash, linewidth=1.4, label=f"$t={time:g}$")
+            if particles is not None and time in particles:
+                first, neurons = particles[time]
+                axes.plot(first, neurons[:, i], marker, color=colour, markersize=3.5, linestyle="none", alpha=0.8)
+    for axes, name in zip(columns, names):
+        axes.set_xlabel("initial second-layer weight $a_0$")
+        axes.set_ylabel(f"${name}(a_0, t)$")
+    columns[0].legend(fontsize=8.5)
+    return figure
+
+
+def spread(
+    limit: Trajectory, runs: Sequence[Trajectory], *, label: str, shown: int = 3, axes: Axes | None = None
+) -> Figure:
+    """Many runs that differ in their seed (on common times): the band from lowest to highest, a few of them, the limit."""
+    if axes is None:
+        _, (axes,) = panels()
+    losses = np.array([run.losses for run in runs])
+    times = runs[0].times
+    axes.fill_between(times, losses.min(0), losses.max(0), color=PALETTE[4], alpha=0.35, linewidth=0, label=label)
+    for row, dash in zip(losses[:shown], cycle(DASHES[1:])):
+        axes.plot(times, row, color=PALETTE[0], linestyle=dash, linewidth=0.9)
+    axes.plot(limit.times, limit.losses, color="#000000", linewidth=1.5, label="mean-field limit")
+    axes.set_xlabel("gradient-flow time $t$")
+    axes.set_ylabel(r"loss $\frac{1}{2}E|f-f^*|^2$")
+    axes.legend()
+    return axes.figure
