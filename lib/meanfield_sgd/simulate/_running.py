@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 import time as clock
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,27 @@ from ..errors import InputError
 from ._common import read_bool, short
 from .result import Interrupted, Trajectory, load_checkpoint, save_checkpoint
 
-__all__ = ["CheckpointFile", "Progress", "StopRequest"]
+__all__ = ["CheckpointFile", "Progress", "StopRequest", "threads_for"]
+
+
+@contextmanager
+def threads_for(elements: int, enough: int = 1 << 18) -> Iterator[None]:
+    """Torch in one thread while the work arrays are small, ``elements`` < ``enough``; as it was set otherwise.
+
+    Splitting small work gains little on an idle machine, and costs a factor of fifty on a busy one, where each of the
+    thousands of short operations waits for a second thread to be scheduled.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if elements >= enough or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class StopRequest:

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from . import _common as common
 from ._initial import draw, read_state, reduce, refuse_kink_at_zero
-from ._running import CheckpointFile
+from ._running import CheckpointFile, threads_for
 from .result import Trajectory
 
 if TYPE_CHECKING:
@@ -154,5 +154,6 @@ def population(
 
     from ._flow import Flow  # torch is loaded here, not when the package is imported
 
-    flow = Flow(target, activation, state, rates, rows, times, tolerance, device, form, settings)
-    return flow.run(CheckpointFile(checkpoint, identity), progress)
+    with threads_for(len(state.a) ** 2):
+        flow = Flow(target, activation, state, rates, rows, times, tolerance, device, form, settings)
+        return flow.run(CheckpointFile(checkpoint, identity), progress)

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from . import _common as common
 from ._initial import Initial, draw, read_state, refuse_kink_at_zero
-from ._running import CheckpointFile
+from ._running import CheckpointFile, threads_for
 from .result import Trajectory
 
 if TYPE_CHECKING:
@@ -158,5 +158,6 @@ def sgd(
 
     from ._descent import Descent  # torch is loaded here, not when the package is imported
 
-    descent = Descent(target, activation, state, rates, rows, times, rng, device, settings)
-    return descent.run(CheckpointFile(checkpoint, identity), progress)
+    with threads_for(batch * len(state.a)):
+        descent = Descent(target, activation, state, rates, rows, times, rng, device, settings)
+        return descent.run(CheckpointFile(checkpoint, identity), progress)
