@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+
 from meanfield_sgd import figures
+from meanfield_sgd.simulate import Trajectory
 
 
 def test_points_stand_on_their_curve_and_a_wrong_one_is_seen_to_miss():
@@ -31,3 +33,67 @@ def test_table_is_markdown_and_aligned_text():
     assert repr(shown) == "k   value\n0   1.5\n10  a|b"
     with pytest.raises(ValueError, match="2 entries"):
         figures.table(["k", "value"], [(0,)])
+
+
+# ---- convergence and limits ------------------------------------------------------------------------------------------
+
+
+def run(times, losses, error=None):
+    return Trajectory(method="test", times=np.asarray(times), losses=np.asarray(losses), error=error)
+
+
+def test_power_law_finds_an_exact_exponent_and_an_interval_that_covers():
+    x = np.array([1.0, 2, 4, 8])
+    slope, half = figures.power_law(x, 3 * x**-0.5, 0.1 * x**-0.5)
+    # All relative errors are 1/30: the standard error of the slope is that over the spread of log x.
+    assert slope == pytest.approx(-0.5, abs=1e-12)
+    assert half == pytest.approx(1.96 / 30 / np.sqrt(np.sum((np.log(x) - np.log(x).mean()) ** 2)), rel=1e-12)
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(400):
+        slope, half = figures.power_law(x, x * np.exp(0.05 * rng.standard_normal(4)), 0.05 * x)
+        hits += abs(slope - 1) < half
+    assert hits > 360  # 95 % of 400 are 380, with a standard deviation of 4.4; widening makes it more
+
+
+def test_power_law_widens_the_interval_of_points_off_the_line_and_weighs_points():
+    x = np.array([1.0, 2, 4, 8])
+    values = x * np.array([1, 1.5, 1, 1.5])
+    _, half = figures.power_law(x, values, 0.01 * values)
+    assert half > 5 * 1.96 * 0.01 / np.sqrt(4 * np.var(np.log(x)))  # what errors of 1 % alone would give
+    loose = figures.power_law(x, x * np.array([1, 1, 1, 5]), x * np.array([0.01, 0.01, 0.01, 100]))[0]
+    assert loose == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "bad", [([1, 2], [1, 2], [1, 1]), ([1, 2, 3], [1, 0, 1], [1, 1, 1]), ([1, 2, 3], [1, 2, 3], [1, 0, 1])]
+)
+def test_power_law_refuses_what_has_no_logarithm(bad):
+    with pytest.raises(ValueError, match="three points"), np.errstate(divide="ignore"):
+        figures.power_law(*bad)
+
+
+def test_distances_from_the_limit_are_drawn_below_it():
+    times = np.linspace(0, 2, 41)
+    limit, shifted = run(times, np.exp(-times)), run(times[::4], np.exp(-times[::4]) + 0.01 * times[::4])
+    upper, lower = figures.against_limit(limit, {"shifted": shifted}).axes
+    np.testing.assert_allclose(upper.lines[0].get_ydata(), np.exp(-times))
+    np.testing.assert_allclose(lower.lines[0].get_xdata(), times[4::4])  # without time 0, where the two agree
+    np.testing.assert_allclose(lower.lines[0].get_ydata(), 0.01 * times[4::4], rtol=1e-9)
+    assert lower.get_yscale() == "log"
+
+
+def test_flow_map_sorts_the_nodes_and_has_one_panel_a_coordinate():
+    start, state = np.array([1.0, -1.0, 0.0]), np.array([[1.0, 2.0], [-1.0, 5.0], [0.0, 3.0]])
+    figure = figures.flow_map({1.0: (start, state)}, {1.0: (start[:1], state[:1])})
+    assert [axes.get_ylabel() for axes in figure.axes] == ["$a(a_0, t)$", "$w_1(a_0, t)$"]
+    line, dots = figure.axes[1].lines
+    np.testing.assert_array_equal(line.get_ydata(), [5, 3, 2])
+    np.testing.assert_array_equal(dots.get_xydata(), [[1, 2]])
+
+
+def test_spread_reaches_from_the_lowest_to_the_highest():
+    times = [0.0, 1.0]
+    figure = figures.spread(run(times, [1, 0.5]), [run(times, [1, 0.4]), run(times, [0.9, 0.7])], label="two")
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert {tuple(v) for v in corners} >= {(0.0, 0.9), (0.0, 1.0), (1.0, 0.4), (1.0, 0.7)}
+    assert len(figure.axes[0].lines) == 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,17 @@ def style():
         yield
 
 
+def _in_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw within :func:`style`: legends and markers take their look when they are made."""
+
+    @wraps(draw)
+    def styled(*arguments, **options):
+        with style():
+            return draw(*arguments, **options)
+
+    return styled
+
+
 def panels(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
     """A new figure in the book's style with ``columns`` axes side by side: ``(figure, [axes, ...])``.
 
@@ -83,6 +95,7 @@ def panels(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
     return figure, list(axes[0])
 
 
+@_in_style
 def loss_curves(
     runs: Mapping[str, Trajectory], *, floor: float | None = None, band: bool = True, axes: Axes | None = None
 ) -> Figure:
@@ -110,6 +123,7 @@ def loss_curves(
     return axes.figure
 
 
+@_in_style
 def convergence(
     x: Sequence[float],
     errors: Mapping[str, Sequence[float]],
@@ -135,7 +149,9 @@ def convergence(
     for (label, values), colour, marker in zip(errors.items(), cycle(PALETTE), cycle(MARKERS)):
         values = np.asarray(values, dtype=float)
         bars = None if spread is None or label not in spread else np.asarray(spread[label], dtype=float)
-        axes.errorbar(x, values, yerr=bars, color=colour, marker=marker, linestyle="-", capsize=3, label=f"{label}, measured")
+        axes.errorbar(
+            x, values, yerr=bars, color=colour, marker=marker, linestyle="-", capsize=3, label=f"{label}, measured"
+        )
         if slopes and label in slopes:
             q = slopes[label]
             axes.plot(x, values[0] * (x / x[0]) ** q, color=colour, linestyle="--", linewidth=1.2, label=f"slope {q:g}")
@@ -147,6 +163,7 @@ def convergence(
     return axes.figure
 
 
+@_in_style
 def hermite_profiles(activation, *, orders: int = 5, r_max: float = 3.0, axes: Axes | None = None) -> Figure:
     r"""The Hermite profiles :math:`B_k(r)=E[\sigma(rg)he_k(g)]` of an activation, k = 0 ... orders-1, against the radius."""
     from .simulate import hermite_profile
@@ -256,6 +273,7 @@ def power_law(x: Sequence[float], values: Sequence[float], errors: Sequence[floa
     return float(slope), float(1.96 * np.sqrt(max(1.0, chi2) / np.sum(weight * dx * dx)))
 
 
+@_in_style
 def against_limit(limit: Trajectory, runs: Mapping[str, Trajectory], *, label: str = "mean-field limit") -> Figure:
     """Loss curves of finite networks as markers on the line of the limit; below, their distances from it.
 
@@ -291,6 +309,7 @@ def against_limit(limit: Trajectory, runs: Mapping[str, Trajectory], *, label: s
     return figure
 
 
+@_in_style
 def flow_map(
     snapshots: Mapping[float, tuple[np.ndarray, np.ndarray]],
     particles: Mapping[float, tuple[np.ndarray, np.ndarray]] | None = None,
@@ -321,6 +340,7 @@ def flow_map(
     return figure
 
 
+@_in_style
 def spread(
     limit: Trajectory, runs: Sequence[Trajectory], *, label: str, shown: int = 3, axes: Axes | None = None
 ) -> Figure:
