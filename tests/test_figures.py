@@ -95,5 +95,19 @@ def test_spread_reaches_from_the_lowest_to_the_highest():
     times = [0.0, 1.0]
     figure = figures.spread(run(times, [1, 0.5]), [run(times, [1, 0.4]), run(times, [0.9, 0.7])], label="two")
     corners = figure.axes[0].collections[0].get_paths()[0].vertices
-    assert {tuple(v) for v in corners} >= {(0.0, 0.9), (0.0, 1.0), (1.0, 0.4), (1.0, 0.7)}
+    expected = [(0.0, -0.1), (0.0, 0.0), (1.0, -0.1), (1.0, 0.2)]
+    assert all(np.abs(corners - corner).sum(axis=1).min() < 1e-12 for corner in expected)
     assert len(figure.axes[0].lines) == 3
+
+
+def test_scaling_draws_the_predicted_slope_through_the_points():
+    x = np.array([1.0, 2.0, 4.0])
+    figure, (axes,) = figures.panels()
+    figures.scaling(axes, x, 5 / x, 0.1 / x, predicted=-1, xlabel="$N$", ylabel="error")
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 5 / x)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["predicted slope -1", "measured, slope -1.00 ± 0.04"]  # 1.96 * 0.02 / (sqrt(2) log 2)
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    figure, (axes,) = figures.panels()
+    figures.scaling(axes, x, 5 / x, 0.1 / x, predicted=-2, xlabel="$N$", ylabel="error")
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 10 / x**2)  # through the mean, (2, 5/2)

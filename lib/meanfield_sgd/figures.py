@@ -29,6 +29,7 @@ __all__ = [
     "loss_curves",
     "panels",
     "power_law",
+    "scaling",
     "spread",
     "style",
     "table",
@@ -321,22 +322,25 @@ def flow_map(
     snapshots : time -> (a_0 (N,), state (N, 1 + p)) at the nodes of the limit, state columns a, w_1, ..., w_p: lines.
     particles : the same for the neurons of a finite network: dots of the same colour.
     """
+    import matplotlib.pyplot as plt
+
     _, state = next(iter(snapshots.values()))
     names = ["a", *[f"w_{i}" for i in range(1, state.shape[1])]]
-    figure, columns = panels(len(names), figsize=(9.6, 3.6))
+    figure, rows = plt.subplots(len(names), 1, sharex=True, figsize=(7.0, 0.6 + 2.2 * len(names)))
+    plt.close(figure)
     for (time, (start, state)), colour, dash, marker in zip(
         snapshots.items(), cycle(PALETTE), cycle(DASHES), cycle(MARKERS)
     ):
         order = np.argsort(start)
-        for i, axes in enumerate(columns):
+        for i, axes in enumerate(rows):
             axes.plot(start[order], state[order, i], color=colour, linestyle=dash, linewidth=1.4, label=f"$t={time:g}$")
             if particles is not None and time in particles:
                 first, neurons = particles[time]
-                axes.plot(first, neurons[:, i], marker, color=colour, markersize=3.5, linestyle="none", alpha=0.8)
-    for axes, name in zip(columns, names):
-        axes.set_xlabel("initial second-layer weight $a_0$")
+                axes.plot(first, neurons[:, i], marker, color=colour, markersize=4, linestyle="none", alpha=0.8)
+    for axes, name in zip(rows, names):
         axes.set_ylabel(f"${name}(a_0, t)$")
-    columns[0].legend(fontsize=8.5)
+    rows[-1].set_xlabel("initial output weight $a_0$")
+    rows[0].legend(ncols=2)
     return figure
 
 
@@ -344,16 +348,61 @@ def flow_map(
 def spread(
     limit: Trajectory, runs: Sequence[Trajectory], *, label: str, shown: int = 3, axes: Axes | None = None
 ) -> Figure:
-    """Many runs that differ in their seed (on common times): the band from lowest to highest, a few of them, the limit."""
+    """Loss minus its limit for many runs that differ in their seed: the band from lowest to highest, and a few of them.
+
+    Parameters
+    ----------
+    limit, runs : on the same times.
+    label : what the runs are.
+    shown : how many of them to draw as lines.
+    """
     if axes is None:
         _, (axes,) = panels()
-    losses = np.array([run.losses for run in runs])
-    times = runs[0].times
-    axes.fill_between(times, losses.min(0), losses.max(0), color=PALETTE[4], alpha=0.35, linewidth=0, label=label)
-    for row, dash in zip(losses[:shown], cycle(DASHES[1:])):
-        axes.plot(times, row, color=PALETTE[0], linestyle=dash, linewidth=0.9)
-    axes.plot(limit.times, limit.losses, color="#000000", linewidth=1.5, label="mean-field limit")
+    gaps = np.array([run.losses for run in runs]) - limit.losses
+    axes.fill_between(limit.times, gaps.min(0), gaps.max(0), color=PALETTE[4], alpha=0.35, linewidth=0, label=label)
+    for row, dash in zip(gaps[:shown], cycle(DASHES[1:])):
+        axes.plot(limit.times, row, color=PALETTE[0], linestyle=dash, linewidth=1.2)
+    axes.axhline(0.0, color="#000000", linewidth=1.5, label="mean-field limit")
     axes.set_xlabel("gradient-flow time $t$")
-    axes.set_ylabel(r"loss $\frac{1}{2}E|f-f^*|^2$")
+    axes.set_ylabel("loss minus its limit")
+    axes.legend()
+    return axes.figure
+
+
+@_in_style
+def scaling(
+    axes: Axes,
+    x: Sequence[float],
+    values: Sequence[float],
+    errors: Sequence[float],
+    *,
+    predicted: float,
+    xlabel: str,
+    ylabel: str,
+) -> Figure:
+    """Measured values on log-log axes with the line of the predicted slope and the slope that :func:`power_law` fits.
+
+    Parameters
+    ----------
+    axes : where to draw.
+    x, values, errors : (n,), positive; errors are standard errors, the bars are 95 % intervals.
+    predicted : the exponent of theory; its line goes through the weighted mean of the points.
+    """
+    from matplotlib.ticker import NullLocator
+
+    x, values, errors = (np.asarray(column, dtype=float) for column in (x, values, errors))
+    slope, half = power_law(x, values, errors)
+    weight = (values / errors) ** 2
+    centre = np.exp(np.average(np.log(x), weights=weight)), np.exp(np.average(np.log(values), weights=weight))
+    line = centre[1] * (x / centre[0]) ** predicted
+    axes.plot(x, line, "--", color=PALETTE[1], label=f"predicted slope {predicted:g}")
+    bars = {"color": PALETTE[0], "marker": MARKERS[0], "linestyle": "none", "capsize": 3}
+    axes.errorbar(x, values, yerr=1.96 * errors, label=f"measured, slope {slope:.2f} ± {half:.2f}", **bars)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(x, [f"{value:g}" for value in x])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
     axes.legend()
     return axes.figure
