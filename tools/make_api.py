@@ -145,7 +145,7 @@ def entry(name: str, value: object, paths: list[Path]) -> str:
         kind = "autodata"
     lines = [f"### {name.rsplit('.', 1)[1]}", "", "```{eval-rst}", f".. {kind}:: {name}"]
     if kind == "autoclass":
-        lines += ["   :members:", "   :special-members: __call__"]
+        lines += ["   :members:", "   :inherited-members:", "   :special-members: __call__"]
     lines += ["```", ""]
     if paths:
         lines += ["Taught in: " + ", ".join(f"[{title(path)}]({path.name})" for path in paths) + ".", ""]

@@ -21,22 +21,25 @@ if TYPE_CHECKING:
     from .simulate import Trajectory
 
 __all__ = [
+    "DASHES",
+    "MARKERS",
+    "PALETTE",
     "against_limit",
     "against_samples",
-    "convergence",
     "flow_map",
-    "hermite_profiles",
     "loss_curves",
     "panels",
     "power_law",
     "scaling",
     "spread",
-    "style",
     "table",
 ]
 
+#: Okabe and Ito's colours, in the order in which the figures use them.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+#: Line styles that go with them.
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
+#: Markers that go with them.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -121,63 +124,6 @@ def loss_curves(
     axes.set_xlabel("gradient-flow time $t$")
     axes.set_ylabel(r"loss $\frac{1}{2}E|f-f^*|^2$")
     axes.legend()
-    return axes.figure
-
-
-@_in_style
-def convergence(
-    x: Sequence[float],
-    errors: Mapping[str, Sequence[float]],
-    *,
-    xlabel: str,
-    ylabel: str = "sup-norm distance of the loss curves",
-    slopes: Mapping[str, float] | None = None,
-    spread: Mapping[str, Sequence[float]] | None = None,
-    axes: Axes | None = None,
-) -> Figure:
-    """Errors against a size on log-log axes, with lines of the predicted slope through the first point.
-
-    Parameters
-    ----------
-    x : sizes (n,), positive.
-    errors : label -> errors (n,), positive.
-    slopes : label -> predicted exponent q of error proportional to x^q; drawn dashed, named in the legend.
-    spread : label -> standard errors (n,), drawn as bars.
-    """
-    if axes is None:
-        _, (axes,) = panels()
-    x = np.asarray(x, dtype=float)
-    for (label, values), colour, marker in zip(errors.items(), cycle(PALETTE), cycle(MARKERS)):
-        values = np.asarray(values, dtype=float)
-        bars = None if spread is None or label not in spread else np.asarray(spread[label], dtype=float)
-        axes.errorbar(
-            x, values, yerr=bars, color=colour, marker=marker, linestyle="-", capsize=3, label=f"{label}, measured"
-        )
-        if slopes and label in slopes:
-            q = slopes[label]
-            axes.plot(x, values[0] * (x / x[0]) ** q, color=colour, linestyle="--", linewidth=1.2, label=f"slope {q:g}")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.legend()
-    return axes.figure
-
-
-@_in_style
-def hermite_profiles(activation, *, orders: int = 5, r_max: float = 3.0, axes: Axes | None = None) -> Figure:
-    r"""The Hermite profiles :math:`B_k(r)=E[\sigma(rg)he_k(g)]` of an activation, k = 0 ... orders-1, against the radius."""
-    from .simulate import hermite_profile
-
-    if axes is None:
-        _, (axes,) = panels()
-    r = np.linspace(0.0, r_max, 121)
-    profiles = hermite_profile(activation, r, orders)
-    for k, (colour, dash) in zip(range(orders), zip(cycle(PALETTE), cycle(DASHES))):
-        axes.plot(r, profiles[:, k], color=colour, linestyle=dash, label=f"$B_{k}$")
-    axes.set_xlabel("norm of the weight vector $r=|w|$")
-    axes.set_ylabel("$B_k(r)$")
-    axes.legend(ncols=2)
     return axes.figure
 
 
