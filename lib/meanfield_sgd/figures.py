@@ -311,6 +311,8 @@ def spread(
     axes.axhline(0.0, color="#000000", linewidth=1.5, label="mean-field limit")
     axes.set_xlabel("gradient-flow time $t$")
     axes.set_ylabel("loss minus its limit")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend
     axes.legend()
     return axes.figure
 
