@@ -113,9 +113,10 @@ class Descent:
 
     def _check(self, loss: float) -> float:
         if not loss <= self.limit:  # NaN included
+            calmer = "" if self.activation.growth == "bounded" else ", or a bounded activation"
             raise DivergenceError(
                 f"the loss is {loss:.3g} at time {self.done * self.step:.4g} (step {self.done}): the run diverges; "
-                f"take a smaller step, e.g. step={self.step / 4:g}, or a bounded activation",
+                f"take a smaller step, e.g. step={self.step / 4:g}{calmer}",
                 self.done * self.step,
             )
         return loss
