@@ -114,6 +114,17 @@ def test_what_cannot_be_finished_has_status_1(capsys):
     assert out == "" and err.count("\n") == 1 and "scale the target down" in err
 
 
+def test_targets_may_begin_with_a_minus(capsys):
+    assert main(["simulate", "-z1", "--time", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"][0] == pytest.approx(0.5)
+
+
+def test_too_large_networks_get_one_line(capsys):
+    assert main(["simulate", "z1", "--method", "sgd", "--neurons", "1000000000000", "--time", "1"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "memory" in err
+
+
 def test_help_reads_like_a_manual(capsys):
     for argv in (["--help"], ["simulate", "--help"]):
         assert main(argv) == 0

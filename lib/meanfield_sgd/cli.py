@@ -13,18 +13,18 @@ from .errors import MeanFieldError
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Which polynomials of a Gaussian input a two-layer network can learn by SGD, and what its training looks like at four
+Which polynomials of a Gaussian input a two-layer network can learn by SGD, and what its training looks like at three
 distances from the theory: real SGD, the population flow of finitely many neurons, and the mean-field limit.
 """
 
 _EPILOG = """\
 TARGETS
-  A polynomial in z1 ... z9: + - * **, parentheses, exact numbers (3, 1/2, 0.25, sqrt(2)) and Hermite polynomials
+  A polynomial in z1, z2, ...: + - * **, parentheses, exact numbers (3, 1/2, 0.25, sqrt(2)) and Hermite polynomials
   He0 ... such as He3(z1). Write 2*z1, not 2z1.
 
 ACTIVATIONS
-  An expression in y: tanh, erf, logistic, softplus, gelu, silu, elu, sin, cos, exp, relu, leaky_relu(y, 1/10),
-  polynomials, shifts, scalings and sums: "tanh(y+1/2)", "3/5*sin(y) + 4/5*cos(y)", "y + y**2/2".
+  An expression in y: tanh, erf, logistic, softplus, gelu, silu, elu, sin, cos, exp, gaussian, abs, relu,
+  leaky_relu(y, 1/10), polynomials, shifts, scalings and sums: "tanh(y+1/2)", "3/5*sin(y) + 4/5*cos(y)", "y + y**2/2".
   A bare name means name(y); erf means erf(y/sqrt 2); gelu is the exact one.
 
 EXIT STATUS
@@ -99,7 +99,7 @@ def _build_parser() -> argparse.ArgumentParser:
     finite.add_argument("--neurons", type=int, metavar="N", help="hidden neurons (default: 1024)")
     finite.add_argument("--dimension", type=int, metavar="D", help="input dimension d (default: 32)")
     finite.add_argument("--seed", type=int, metavar="S", help="seed of all randomness (default: 0)")
-    finite.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
+    finite.add_argument("--device", metavar="NAME", help="auto, cpu or cuda (default: auto)")
     finite.add_argument(
         "--checkpoint",
         metavar="FILE",
@@ -214,8 +214,14 @@ def _summary(result) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status (0, 1, 2 or 130). Bad input prints one line on stderr."""
     parser = _build_parser()
+    # A value such as -z1 or -1 is no option (all of ours begin with --): with a space in front argparse sees a value.
+    given = sys.argv[1:] if argv is None else argv
+    given = [
+        f" {word}" if word.startswith("-") and not word.startswith("--") and word not in ("-h", "-") else word
+        for word in given
+    ]
     try:
-        arguments = parser.parse_args(argv)
+        arguments = parser.parse_args(given)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     from .errors import DivergenceError, InputError, ToleranceError
@@ -227,6 +233,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except (DivergenceError, ToleranceError, MeanFieldError) as problem:
         print(f"meanfield-sgd: {problem}", file=sys.stderr)
+        return 1
+    except MemoryError as problem:
+        print(
+            f"meanfield-sgd: not enough memory ({problem}); take fewer neurons, dimensions or samples", file=sys.stderr
+        )
+        return 1
+    except RuntimeError as problem:  # torch's way of saying that memory ran out
+        if "memory" not in str(problem) and "alloc" not in str(problem):
+            raise
+        print("meanfield-sgd: not enough memory; take fewer neurons, dimensions or samples", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("meanfield-sgd: interrupted", file=sys.stderr)

@@ -421,3 +421,8 @@ def test_cuda_without_a_device_is_refused():
     with pytest.raises(InputError, match="finds no CUDA device"):
         population("z1", SHIFTED, device="cuda", **SMALL)
     assert population("z1", SHIFTED, device="auto", **SMALL).info["device"] == "cpu"
+
+
+def test_hermite_form_in_many_dimensions_is_refused():
+    with pytest.raises(InputError, match="pair"):
+        population("z1 + z1*z2", "tanh(y+1/2)", 1.0, neurons=64, dimension=32, init="gaussian", form="hermite")

@@ -89,4 +89,5 @@ def refuse_kink_at_zero(activation: Activation, w: np.ndarray, given: bool) -> N
         text = str(activation)
         name = {"relu(y)": "ReLU", "relu": "ReLU"}.get(text, text if len(text) <= 40 else text[:37] + "...")
         where = "move the neurons of initial_state that are at w = 0" if given else 'start from init="gaussian"'
-        raise InputError(f"{name} has no derivative at 0: {where} or shift it, e.g. relu(y + 1/2)")
+        shift = "e.g. relu(y + 1/2)" if name == "ReLU" else "with y + 1/2 in place of y"
+        raise InputError(f"{name} has no derivative at 0: {where} or shift it, {shift}")

@@ -22,6 +22,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
+from ..errors import InputError
 from ..polynomial import Polynomial
 from ._limit_field import TargetForms
 from ._profiles import Profiles
@@ -274,6 +275,11 @@ def predicted_cost(neurons: int, dimension: int, orders: int) -> tuple[float, fl
 def choose_form(target: Polynomial, profiles: Profiles, orders: int, neurons: int, dimension: int, form: str = "auto"):
     """The cheaper of the two forms by :func:`predicted_cost`, or the one named."""
     pair, hermite = predicted_cost(neurons, dimension, orders)
+    if form == "hermite" and comb(orders - 1 + dimension, dimension) > 100_000:
+        raise InputError(
+            f'form="hermite" would need {comb(orders - 1 + dimension, dimension):.1e} Hermite coefficients in '
+            f'{dimension} dimensions: use form="pair" or "auto"'
+        )
     if form == "hermite" or (form == "auto" and hermite <= pair):
         return HermiteForm(target, profiles, orders, dimension)
     return PairForm(target, profiles, orders)

@@ -18,6 +18,7 @@ from ._limit_field import LimitField
 
 # Far beyond what a target with coefficients of order one needs (about 200 on [0, 20]).
 MAX_EVALUATIONS = 10_000
+MAX_WORK = 2e10  # evaluations times N^2 K: about a minute
 
 __all__ = ["DOP853", "RK23", "Flow", "Solution", "solve"]
 
@@ -118,9 +119,9 @@ def solve(
                         "activation of slower growth",
                         solver.t,
                     )
-                if solver.nfev > MAX_EVALUATIONS:
+                if solver.nfev > MAX_EVALUATIONS or solver.nfev * n * n * getattr(field, "orders", 1) > MAX_WORK:
                     raise ToleranceError(
-                        f"the flow needs very short steps: {MAX_EVALUATIONS} evaluations reached only time {solver.t:.3g} of "
+                        f"the flow needs very short steps: {solver.nfev} evaluations reached only time {solver.t:.3g} of "
                         f"{times[-1]:.3g}; stop earlier, or scale the target down (its loss starts at {loss0:.3g})"
                     )
                 upto = np.searchsorted(times, solver.t, side="right") if solver.t < times[-1] else len(times)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, ToleranceError
 from ._common import (
     Schedule,
     overlap,
@@ -92,9 +92,9 @@ def meanfield(
 
     Raises
     ------
-    InputError for arguments; DivergenceError (with ``.time``) when the flow runs away in finite time, as polynomial
-    activations may; ToleranceError when ``max_nodes`` or ``max_orders`` do not reach the tolerance; Interrupted
-    (a KeyboardInterrupt) with the best solve so far.
+    InputError for arguments; DivergenceError (with ``.time``) when a state leaves the finite numbers;
+    ToleranceError when ``max_nodes`` or ``max_orders`` do not reach the tolerance; Interrupted
+    (a KeyboardInterrupt) with the best solve so far, once there is one.
 
     Source: the reduction to one curve for (4.1) is Chen and Ge's; the engine is this book's, chapter *The mean-field PDE*.
     Checked for p <= 4, degree <= 4, time <= 50, the catalogue's smooth activations.
@@ -112,6 +112,13 @@ def meanfield(
     w0, rho0 = start(a0)
     if not np.all(np.einsum("ij,ij->i", w0, w0) + rho0**2 > 0) and rates[1].value != 0.0:
         refuse_kink_at_zero(activation, np.column_stack([w0, rho0]), isinstance(init, Mapping))
+    # Everything moves at rates of the order of |h*|: this many time units of its own no explicit method gets through.
+    size = float(target.inner(target)) ** 0.5
+    if size * time > 1e4:
+        raise ToleranceError(
+            f"the target has root mean square {size:.3g}, far too large for time {time:g} (their product may be 1e4 at most): "
+            "scale the target down, or stop earlier"
+        )
     settings = {
         "target": str(target),
         "activation": str(activation),

@@ -154,6 +154,7 @@ def population(
 
     from ._flow import Flow  # torch is loaded here, not when the package is imported
 
-    with threads_for(len(state.a) ** 2):
+    # Few coordinates mean the Hermite form, whose work is linear in N.
+    with threads_for(len(state.a) * (len(state.a) if state.w.shape[1] > 2 else 64)):
         flow = Flow(target, activation, state, rates, rows, times, tolerance, device, form, settings)
         return flow.run(CheckpointFile(checkpoint, identity), progress)
