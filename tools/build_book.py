@@ -76,9 +76,7 @@ def build(root: Path) -> int:
     path = os.pathsep.join(filter(None, [str(root / "lib"), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
                "build", str(root), "-n", "-W", "--keep-going", "-q"]  # fmt: skip
-    # As in the tests: results do not depend on the number of cores, and a busy machine costs little.
-    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, env=os.environ | {"PYTHONPATH": path} | threads, capture_output=True, text=True)
+    run = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     index = html / "index.html"
     if run.returncode or not index.exists():
         said = [run.stdout, run.stderr]

@@ -52,7 +52,6 @@ def refresh(path: Path) -> bool:
 
 def main(arguments: list[str]) -> int:
     library = str(Path(__file__).resolve().parents[1] / "lib")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the tests
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
     paths = [Path(argument) for argument in arguments]
     missing = [str(path) for path in paths if not path.is_file()]
