@@ -26,7 +26,7 @@ __all__ = ["Refinement", "refine"]
 _PILOT_ORDER = 6
 _FINAL_ORDER = 8
 _SNAPSHOTS = 24
-_SAFETY = 2.0  # on 240 random targets the true error was at most 0.4 of what is so reported
+_SAFETY = 2.0  # on 100 random targets at 1e-2, 1e-3, 1e-4 the true error was at most 0.5 of the report
 
 
 @dataclass

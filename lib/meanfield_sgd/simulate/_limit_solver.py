@@ -18,7 +18,7 @@ from ._limit_field import LimitField
 
 # Far beyond what a target with coefficients of order one needs (about 200 on [0, 20]).
 MAX_EVALUATIONS = 10_000
-MAX_WORK = 2e10  # evaluations times N^2 K: about a minute
+MAX_WORK = 2e10  # evaluations times N^2 K: by estimate about a minute
 
 __all__ = ["DOP853", "RK23", "Flow", "Solution", "solve"]
 
