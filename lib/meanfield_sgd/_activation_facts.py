@@ -9,9 +9,10 @@ from typing import Any
 from . import _line as line
 from ._activation_custom import UNKNOWN, combined
 from ._activation_form import NormalForm, Part
-from ._activation_jet import jet as exact_jet
+from ._activation_jet import Value, jet_values, total
 from ._activation_terms import Terms
 from ._exact import power
+from ._exact_input import exact
 from .errors import InputError
 
 __all__ = ["ExactFacts", "NumericParity"]
@@ -52,6 +53,10 @@ class ExactFacts:
             InputError: a derivative asked for does not exist (relu from order 1; relu(y+1/2) has all), or is not
                 declared (custom functions).
         """
+        return [total(value) for value in self._jet_values(order)]
+
+    def _jet_values(self, order: int) -> list[Value]:
+        """The jet by atoms: each derivative as {transcendental number, or 1: algebraic factor}; see _activation_jet."""
         order = _order(order, "order", MAX_ORDER)
         exists = self._form.jumps.get(line.ZERO)
         if exists is not None and order >= exists:
@@ -59,13 +64,16 @@ class ExactFacts:
                 f"{self.text:.60} has no derivative of order {exists} at 0, order {order} was asked for; "
                 "shift it, as in relu(y + 1/2), or take a smooth activation"
             )
-        values = exact_jet(self._form, order)
+        values = jet_values(self._form, order)
         for (base, alpha, beta, _), p in self._customs.items():
             if beta:
                 at = line.text((beta,))
                 raise InputError(f"the jet of {base.name} at {at} is not known, only at 0; define the shifted function")
             for k, value in enumerate(base.jet(order)):
-                values[k] += line.expression(p[0] * power(alpha, k)) * value
+                atom, factor = _as_atom(value)
+                factor = factor * p[0] * power(alpha, k)
+                if factor:
+                    values[k][atom] = values[k].get(atom, line.ZERO) + factor
         return values
 
     @property
@@ -152,6 +160,16 @@ class ExactFacts:
         small = (even <= tolerance, odd <= tolerance)
         parity = {(True, True): "zero", (True, False): "odd", (False, True): "even"}.get(small, "neither")
         return NumericParity(parity, even, odd, tolerance)
+
+
+def _as_atom(value: Any) -> tuple[Any, Any]:
+    """A sympy number as (atom, algebraic factor); the whole number is its own atom where it is not algebraic."""
+    import sympy as sp
+
+    try:
+        return sp.Integer(1), exact(value)
+    except InputError:
+        return value, line.ONE
 
 
 def _part_of(degree: int | None) -> Part:

@@ -17,24 +17,31 @@ from ._activation_form import Key, NormalForm
 from ._exact import Surd, sign
 from ._line import Exact, expression
 
-__all__ = ["jet"]
+__all__ = ["Value", "jet_values", "total"]
 
 Value = dict[Any, Exact]
 
 
-def jet(form: NormalForm, order: int) -> list[Any]:
-    """[sigma(0), sigma'(0), ..., sigma^(order)(0)] as sympy numbers. The caller has excluded a corner at 0."""
+def jet_values(form: NormalForm, order: int) -> list[Value]:
+    """[sigma(0), sigma'(0), ..., sigma^(order)(0)] by atoms. The caller has excluded a corner at 0."""
     import sympy as sp
 
-    total: list[Value] = [{} for _ in range(order + 1)]
+    totals: list[Value] = [{} for _ in range(order + 1)]
     for key, p in form.terms.items():
         values = _derivatives(sp, key, order)
-        for k, sums in enumerate(total):
+        for k, sums in enumerate(totals):
             for j, c in enumerate(p[: k + 1]):  # Leibniz: (p f)^(k)(0) = sum_j binom(k, j) j! p_j f^(k-j)(0)
                 if c:
                     for atom, value in values[k - j].items():
                         sums[atom] = sums.get(atom, line.ZERO) + c * value * (comb(k, j) * factorial(j))
-    return [sp.Add(*(sp.expand(expression(c) * atom, deep=False) for atom, c in sums.items())) for sums in total]
+    return totals
+
+
+def total(value: Value) -> Any:
+    """The sum as a sympy number, fully expanded."""
+    import sympy as sp
+
+    return sp.Add(*(sp.expand(expression(c) * atom, deep=False) for atom, c in value.items()))
 
 
 def _derivatives(sp: Any, key: Key, order: int) -> list[Value]:

@@ -39,6 +39,7 @@ __all__ = [
     "power",
     "scale",
     "smooth",
+    "substitute",
 ]
 
 MAX_DEGREE = 60
@@ -230,6 +231,11 @@ def compose_linear(a: Terms, rows: Sequence[Sequence[Any]], work: Work) -> Terms
     raised = {key: c * powers[top - _total(key)] for key, c in whole[0].items()}
     below = whole[1] * powers[top]
     return bounded({key: QQ(c, below) for key, c in _horner(raised, lines, 0, work, lambda _: 0.3).items()})
+
+
+def substitute(a: Terms, rows: Sequence[Sequence[Any]]) -> Terms:
+    """As :func:`compose_linear`, for coefficients of any kind and without bounds: the caller limits the effort."""
+    return _horner(a, _linear_forms(rows), 0, Work(math.inf), lambda _: 0.0)
 
 
 def _linear_forms(rows: Sequence[Sequence[Any]]) -> list[dict[int, Any]]:

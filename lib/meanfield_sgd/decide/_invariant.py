@@ -1,0 +1,109 @@
+r"""Proof, at all orders, that the curve of the flow (4.1) stays in an algebraic set.
+
+Where the field is a polynomial vector field X times a function without zeros, a polynomial f vanishes along the orbit
+of X through 0 exactly when f, Xf, X(Xf), ... all vanish at 0 (X f := X . grad f). The ideals (f), (f, Xf), ... grow and
+must stop; once one contains the next derivative it contains all later ones, so finitely many values at 0 are a proof. It
+applies to polynomial activations, where X = F, and to activations with s_{k+2} = kappa s_k for all k (sin(b y + c), sums of
+exp(b y) and exp(-b y)), where :math:`\lambda_k = s_k e^{\kappa\rho}` and so X = F exp(-kappa rho).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import factorial
+from typing import Any
+
+from sympy import QQ
+from sympy.polys.groebnertools import groebner
+from sympy.polys.orderings import grevlex
+from sympy.polys.rings import PolyElement, PolyRing
+
+from .. import _sparse
+from .._exact import is_rational
+from ..activation import Activation
+from ._jets import jet_of
+from ._target import Target, derivative
+
+__all__ = ["polynomial_field", "stays_in"]
+
+_MOST = 60  # polynomials in a basis; beyond, the proof is given up (the answer then says: up to the order searched)
+
+
+def polynomial_field(target: Target, sigma: Activation) -> list[PolyElement] | None:
+    """X over QQ in p variables, or None where the field is not of that kind or not rational."""
+    if not target.exact or not all(map(is_rational, target.smoothed.values())):
+        return None
+    top = target.degree + 2
+    degree = None if sigma._customs else sigma.polynomial_degree
+    if degree is None and not _geometric(sigma):
+        return None
+    jet, why = jet_of(sigma, max(top, degree or 0))
+    if why or jet.generators or not all(map(is_rational, jet.values)):
+        return None
+    ring = PolyRing([f"w{i + 1}" for i in range(target.p)], QQ, grevlex)
+    w = ring.gens
+    s = [QQ.convert(x) for x in jet.values]
+    half = sum((x * x for x in w), ring.zero) * QQ(1, 2)
+
+    def average(k: int) -> PolyElement:
+        """lambda_k, or s_k where the exponential is left out."""
+        if degree is None:
+            return ring(s[k])
+        terms = (half**i * (s[k + 2 * i] / factorial(i)) for i in range((degree - k) // 2 + 1) if k + 2 * i < len(s))
+        return sum(terms, ring.zero)
+
+    field = [ring.zero] * target.p
+    for k in range(1, top + 1):
+        factor = average(k)
+        below = _element(target.by_order.get(k - 2, {}), ring) if k >= 2 else ring.zero
+        if factor:
+            for i in range(target.p):
+                slope = _element(derivative(target.by_order.get(k, {}), i), ring)
+                field[i] += factor * (slope + w[i] * below)
+    return field
+
+
+def _geometric(sigma: Activation) -> bool:
+    """Whether s_{k+2} = kappa s_k for all k >= 1, with one kappa, from the normal form."""
+    rates = set()
+    for (kind, alpha, _), p in sigma._form.terms.items():
+        if kind == "one" and len(p) <= 1:
+            continue
+        if kind not in ("sin", "cos", "exp") or len(p) != 1:
+            return False
+        rates.add(alpha * alpha if kind == "exp" else -(alpha * alpha))
+    return len(rates) == 1 and not sigma._customs
+
+
+def _element(terms: dict[int, Any], ring: PolyRing) -> PolyElement:
+    return ring.from_dict({_sparse.exponents(key, ring.ngens): QQ.convert(c) for key, c in terms.items()})
+
+
+def stays_in(forms: Sequence[dict[int, Any]], field: Sequence[PolyElement]) -> tuple[str, ...] | None:
+    """Equations of an invariant set that holds the orbit through 0 and on which the given polynomials vanish.
+
+    Args:
+        forms: polynomials ``{monomial: rational}``. field: from :func:`polynomial_field`.
+
+    Returns:
+        a basis of the ideal, as texts; () where some derivative does not vanish at 0, so that a polynomial does not
+        vanish along the orbit; None where the basis grew too large.
+    """
+    ring = field[0].ring
+    zero = (0,) * ring.ngens
+    new = [_element(f, ring) for f in forms]
+    basis: list[PolyElement] = []
+    while new:
+        if any(zero in f for f in new):
+            return ()
+        basis = groebner([*basis, *new], ring)
+        if len(basis) > _MOST:
+            return None
+        found = []
+        for f in basis:
+            slope = sum((x * f.diff(v) for x, v in zip(field, ring.gens) if x), ring.zero)
+            left = slope.rem(basis)
+            if left:
+                found.append(left)
+        new = found
+    return tuple(str(f.as_expr()) for f in basis)

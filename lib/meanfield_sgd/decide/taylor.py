@@ -1,0 +1,371 @@
+r"""The flow (4.1) of Chen and Ge in Taylor coefficients: what the first stage of their strategy reaches from w = 0.
+
+.. math::
+
+    \frac{dW}{d\tau} = F(W) = \mathbb{E}[h(z)\,\sigma'(W \cdot z)\,z], \quad W(0) = 0, \qquad W = \sum_j c_j \tau^j,
+    \qquad \hat w_V(a, t) = W(a\,t).
+
+Their sufficient condition asks that span{c_1, ..., c_s} be V for some s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import factorial, lcm
+from typing import Any
+
+import sympy as sp
+from sympy import QQ
+
+from .._exact import is_rational
+from ..errors import InputError
+from ._invariant import polynomial_field, stays_in
+from ._jets import Jet, formal_jet, jet_of, symbolic_jet
+from ._linear import DIGITS, ExactSpan, NumericSpan, dot, null_space, number, real
+from ._ring import Element, determinant, evaluate
+from ._series import Curve
+from ._target import FLOAT_TOLERANCE, Target, as_activation, read_target
+from .reflective import counting_orders, reach
+from .subspace import Subspace, shown, shown_rows
+
+__all__ = ["MAX_ORDER", "TaylorFlow", "TaylorSpan", "default_order", "taylor_flow", "taylor_span"]
+
+MAX_ORDER = 200
+
+
+@dataclass(frozen=True)
+class TaylorFlow:
+    """c_1, c_2, ... of W = sum_j c_j tau^j.
+
+    Attributes:
+        coefficients: c_1, ..., c_order, each a tuple of p numbers: Fractions where rational, sympy numbers otherwise
+            (polynomials in s_1, s_2, ... for a symbolic jet), floats for numeric targets.
+        variables: names of the coordinates.
+        arithmetic: "exact", "declared", "60 digits" or "numeric".
+        field: the numbers that occur, in words.
+    """
+
+    coefficients: tuple[tuple[Any, ...], ...]
+    variables: tuple[str, ...]
+    arithmetic: str
+    field: str
+
+    @property
+    def order(self) -> int:
+        return len(self.coefficients)
+
+    def __getitem__(self, j: int) -> tuple[Any, ...]:
+        """c_j, counted from 1."""
+        if not 1 <= j <= self.order:
+            raise InputError(f"c_{j} was not computed; known are c_1, ..., c_{self.order}")
+        return self.coefficients[j - 1]
+
+    def __str__(self) -> str:
+        return "\n".join(f"c_{j} = ({', '.join(map(str, c))})" for j, c in enumerate(self.coefficients, 1))
+
+
+@dataclass(frozen=True)
+class TaylorSpan(Subspace):
+    """span{c_1, ..., c_searched}, and what is known beyond.
+
+    Attributes:
+        order: the least s with span{c_1, ..., c_s} equal to it; None where it is {0}.
+        searched: the last order that counted.
+        bound: dimension of the smallest subspace closed under the orders in K_sigma, which contains all c_j.
+        proof: "bound" where the span is proved at all orders because it reaches its bound, "invariant set" where
+            the curve is proved to stay in it, "" where the statement is about orders up to ``searched`` only.
+        equations: of that invariant set.
+        grows: True where it is proved that a coefficient beyond ``searched`` leaves the span.
+        margin: (smallest relative residual that counted, largest that did not), None where exact.
+        note: why less was searched than asked for, or "".
+    """
+
+    order: int | None = None
+    searched: int = 0
+    bound: int = 0
+    proof: str = ""
+    equations: tuple[str, ...] = ()
+    grows: bool = False
+    margin: tuple[float, float] | None = None
+    note: str = ""
+
+
+def default_order(p: int, n: int) -> int:
+    """How far the Taylor coefficients are searched: min(24, 1 + (n-1) + ... + (n-1)^(p-1)), and at least 13.
+
+    The sum is the least order that chains such as z1 + He_{n-1}(z1) z2 + He_{n-1}(z2) z3 need (p dimensions, degree
+    n), and for p <= 3 enough for a generic activation.
+    """
+    return max(13, min(24, sum((n - 1) ** i for i in range(p))))
+
+
+def _order(order: int | None, target: Target) -> int:
+    if order is None:
+        return default_order(len(target.support.rows), target.degree)
+    if isinstance(order, bool) or not hasattr(order, "__index__") or not 1 <= order <= MAX_ORDER:
+        raise InputError(f"order must be a whole number from 1 to {MAX_ORDER}, got {order!r:.40}")
+    return order.__index__()
+
+
+def taylor_flow(
+    h: Any,
+    activation: Any = None,
+    order: int = 8,
+    *,
+    jet: Sequence[Any] | None = None,
+    basis: Any = None,
+    tolerance: float = FLOAT_TOLERANCE,
+) -> TaylorFlow:
+    r"""The coefficients c_1, ..., c_order of the flow (4.1), exactly.
+
+    Args:
+        h: a Polynomial, a text, or ``{exponents: coefficient}``.
+        activation: an Activation or a text; or "symbolic", for polynomials in s_1, s_2, ...
+        order: how many; symbolic ones grow fast.
+        jet: instead of an activation, the exact numbers s_1, s_2, ..., s_order.
+        basis, tolerance: as in :func:`reached_subspace`.
+
+    Raises:
+        InputError: the activation lacks a derivative at 0 (ReLU), or none is given; unreadable targets.
+
+    Source: the flow is Chen and Ge's, the recursion this book's. Checked against an ODE solver, and against an
+    independent expansion in raw moments.
+    """
+    target = read_target(h, basis=basis, tolerance=tolerance)
+    order = _order(order, target)
+    if (activation is None) == (jet is None):
+        raise InputError("taylor_flow: give an activation or a jet (s_1, s_2, ...), one of the two")
+    if jet is not None:
+        known = _given_jet(jet, order)
+    elif activation == "symbolic":
+        known = symbolic_jet(order)
+    else:
+        sigma = as_activation(activation)
+        known, why = jet_of(sigma, order)
+        if known.order < order:
+            raise InputError(why)
+        if known.generators and known.alpha != 1:  # a formula reads better in the activation's own numbers
+            known = formal_jet(sigma, order)
+    search = _Search(target, known)
+    found = []
+    for j in range(1, order + 1):
+        vector = search.step()
+        found.append(tuple(search.shown(x, j) for x in vector))
+    label = known.arithmetic if target.exact else "numeric"
+    return TaylorFlow(tuple(found), target.variables, label, known.field_name)
+
+
+def _given_jet(jet: Sequence[Any], order: int) -> Jet:
+    from ..activation import Activation
+
+    values = list(jet)
+    if len(values) < order:
+        raise InputError(f"taylor_flow: order {order} needs s_1, ..., s_{order}; {len(values)} numbers were given")
+    made, _ = jet_of(Activation.custom(lambda y: y, name="given", jet=[0, *values[:order]]), order)
+    made.arithmetic = "exact" if made.arithmetic == "declared" else made.arithmetic
+    return made
+
+
+class _Search:
+    """The curve of one target and one jet, with the scales taken out that make everything whole numbers."""
+
+    def __init__(self, target: Target, jet: Jet):
+        self.target, self.jet = target, jet
+        self.numeric = not target.exact or isinstance(next((x for x in jet.values if x), 0), real.mpf)
+        self.unit: Any = 1
+        parts, values = target.by_order, jet.values
+        if self.numeric:
+            parts = {k: {key: number(c) for key, c in part.items()} for k, part in parts.items()}
+            values = self._numbers(jet)
+        elif all(is_rational(c) for c in target.smoothed.values()):
+            self.unit = lcm(*(int(c.denominator) for c in target.smoothed.values()))
+            parts = {
+                k: {key: int(c.numerator) * (self.unit // int(c.denominator)) for key, c in part.items()}
+                for k, part in parts.items()
+            }
+        self.curve = Curve(parts, target.p, values)
+        self._majorant = None
+        if self.numeric:
+            sizes = {k: {key: abs(c) for key, c in part.items()} for k, part in parts.items()}
+            self._majorant = Curve(sizes, target.p, [abs(x) for x in values])
+        self.scale: Any = None
+
+    @staticmethod
+    def _numbers(jet: Jet) -> list[Any]:
+        """The jet in multiple precision, without alpha and beta."""
+        found = [real.zero]
+        for k, x in enumerate(jet.values[1:], 1):
+            if isinstance(x, real.mpf):
+                found.append(x)
+            else:
+                at = [real.mpf(str(sp.N(g, DIGITS + 15))) for g in jet.generators]
+                value = number(x) if not isinstance(x, Element) else evaluate(_numbers_inside(x), at)
+                alpha, beta = (real.mpf(str(sp.N(g, DIGITS + 15))) for g in (jet.alpha, jet.beta))
+                found.append(value / alpha / beta**k)
+        return found
+
+    def step(self) -> list[Any]:
+        """The next j! c_j, times unit^j alpha^j beta^(2j-1)."""
+        if self._majorant is not None:
+            size = self._majorant.step()
+            self.scale = real.sqrt(sum(x * x for x in size))
+        return self.curve.step()
+
+    def shown(self, x: Any, j: int) -> Any:
+        if self.numeric:
+            value = x / factorial(j) if isinstance(x, real.mpf) else real.mpf(x)
+            return float(value) if not self.target.exact else sp.Float(real.nstr(value, DIGITS), DIGITS)
+        below = QQ(1, factorial(j) * self.unit**j)
+        value = self.jet.shown(x * below, j)
+        return Fraction(int(value.p), int(value.q)) if value.is_Rational else value
+
+    @property
+    def growth(self) -> _Growth | ExactSpan | NumericSpan:
+        if self.numeric:
+            tolerance = self.target.tolerance or real.mpf(10) ** (20 - DIGITS)
+            return NumericSpan(self.target.p, (), tolerance)
+        return _Growth(self.target.p, len(self.jet.generators)) if self.jet.generators else ExactSpan(self.target.p)
+
+
+def _numbers_inside(x: Element) -> Element:
+    return Element({key: number(c) for key, c in x.terms.items()})
+
+
+class _Growth:
+    """The span of vectors of ring elements over the field of fractions.
+
+    Independence is shown at one point, where generators are whole numbers; dependence by the minors that border a
+    minor known not to vanish: all zero exactly when the rank does not grow.
+    """
+
+    def __init__(self, p: int, generators: int):
+        self.p = self.width = p
+        self._at = [10**9 + 7 + 10**5 * i for i in range(generators)]
+        self.vectors: list[list[Any]] = []
+        self._span = ExactSpan(p)
+
+    @property
+    def dimension(self) -> int:
+        return len(self.vectors)
+
+    def add(self, vector: Sequence[Any], scale: Any = None) -> list[Any] | None:
+        if not any(vector):
+            return None
+        for _ in range(20):
+            if self._span.add([evaluate(x, self._at) for x in vector]) is not None:
+                self.vectors.append(list(vector))
+                return list(vector)
+            if self._depends(vector):
+                return None
+            self._at = [x * 3 + 10**6 + 3 for x in self._at]  # an unlucky point: take another
+            self._span = ExactSpan(self.p, ([evaluate(x, self._at) for x in v] for v in self.vectors))
+        raise AssertionError("twenty points in a row were unlucky")
+
+    def _depends(self, vector: Sequence[Any]) -> bool:
+        pivots = self._span.pivots
+        for j in range(self.p):
+            if j not in pivots:
+                columns = [*pivots, j]
+                if determinant([[v[i] for i in columns] for v in (*self.vectors, vector)]):
+                    return False
+        return True
+
+
+def taylor_span(
+    h: Any,
+    activation: Any,
+    *,
+    order: int | None = None,
+    basis: Any = None,
+    tolerance: float = FLOAT_TOLERANCE,
+    progress: Callable[[str], None] | None = None,
+) -> TaylorSpan:
+    r"""span{c_1, ..., c_searched} of the flow (4.1), and the least order s that spans it.
+
+    The span always lies in the smallest subspace that is closed under the orders in K_sigma; where it fills that one, or
+    the curve is proved to stay in an invariant algebraic set, the answer holds at all orders.
+
+    Args:
+        activation: an Activation or a text with derivatives at 0.
+        order: how far to search; default min(24, 1 + (n-1) + ... + (n-1)^(p-1)) and at least 13, with p the dimension of
+            the support and n the degree.
+        progress: called with a line of text before each order.
+
+    Raises:
+        InputError: the activation has no derivative at 0, or a custom one declares no jet; unreadable targets.
+
+    Source: condition of Chen and Ge; least orders and proofs: this book.
+    """
+    target = read_target(h, basis=basis, tolerance=tolerance)
+    sigma = as_activation(activation)
+    wanted = _order(order, target)
+    closed = reach(target, counting_orders(target, sigma, bias=False))
+    return span_of(target, sigma, wanted, closed, progress)
+
+
+def span_of(target: Target, sigma: Any, wanted: int, closed: Any, progress: Any = None) -> TaylorSpan:
+    """:func:`taylor_span` where the target is read and U for K_sigma known."""
+    jet, why = jet_of(sigma, wanted)
+    searched = min(wanted, jet.order)
+    search = _Search(target, jet)
+    span, least, fresh = search.growth, None, []
+    try:
+        for j in range(1, searched + 1):
+            if span.dimension == closed.dimension:
+                break
+            if progress is not None:
+                progress(f"Taylor coefficient {j} of {searched}")
+            vector = search.step()
+            if any(vector) and span.add(vector, search.scale) is not None:
+                least = j
+                fresh.append([search.shown(x, j) for x in vector])
+    except KeyboardInterrupt:
+        raise _Stopped(_answer(target, search, span, least, search.curve.order, closed, fresh, "interrupted")) from None
+    done = _answer(target, search, span, least, searched, closed, fresh, why if searched < wanted else "")
+    return done if done.proof else _proved(done, target, sigma, span)
+
+
+class _Stopped(KeyboardInterrupt):
+    """Ctrl-C during a search; ``answer`` holds what was found."""
+
+    def __init__(self, answer: TaylorSpan):
+        super().__init__("interrupted")
+        self.answer = answer
+
+
+def _answer(
+    target: Target, search: _Search, span: Any, least: int | None, searched: int, closed: Any, fresh: Any, note: str
+) -> TaylorSpan:
+    if span.dimension == closed.dimension:
+        rows, label = closed.basis, closed.arithmetic
+    elif isinstance(span, _Growth):
+        rows, label = tuple(map(tuple, fresh)), "exact"
+    else:
+        rows, label = shown_rows(span.rows), "exact" if span.exact else "numeric"
+    margin = (float(span.accepted), float(span.rejected)) if isinstance(span, NumericSpan) else None
+    if margin is not None and target.exact:
+        label = f"{DIGITS} digits"
+    proof = "bound" if span.dimension == closed.dimension and not note.startswith("interrupted") else ""
+    return TaylorSpan(
+        rows, target.variables, label, span, least, searched, closed.dimension, proof, (), False, margin, note
+    )
+
+
+def _proved(done: TaylorSpan, target: Target, sigma: Any, span: Any) -> TaylorSpan:
+    """An invariant set through 0 inside the span, where there is one to be found."""
+    from dataclasses import replace
+
+    if not isinstance(span, ExactSpan):
+        return done
+    vector_field = polynomial_field(target, sigma)
+    if vector_field is None:
+        return done
+    forms = [{1 << 8 * i: c for i, c in enumerate(row) if c} for row in null_space(span)]
+    equations = stays_in(forms, vector_field)
+    if equations is None:
+        return done
+    if equations == ():
+        return replace(done, grows=True)
+    return replace(done, proof="invariant set", equations=equations)
