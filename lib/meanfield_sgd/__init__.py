@@ -19,6 +19,7 @@ _HOME = {
     "ParseError": "errors",
     "Polynomial": "polynomial",
     "ToleranceError": "errors",
+    "decide": None,
     "figures": None,
     "simulate": None,
 }

@@ -1,0 +1,74 @@
+"""What can be learned, decided exactly: pure Python and sympy, without torch and numpy.
+
+``decide(h, activation)`` gives everything in one :class:`Verdict`; the module itself may be called, too:
+``mf.decide("z1 + z1*z2", "tanh")``. The single answers: ``reached_subspace``, ``largest_reflective_subspace``,
+``is_reflective``, ``largest_invariant_subspace``, ``loss_floor``, ``expressivity_floor``; ``taylor_flow``,
+``taylor_span``, ``stage_one``; ``merged_staircase``, ``coordinate_leap``, ``isotropic_leap_at_most_one``,
+``information_exponent``; ``averaging_exponents``.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+_HOME = {
+    "AveragingExponents": "averaging",
+    "Contraction": "subspace",
+    "Interrupted": "verdict",
+    "ReachedSubspace": "subspace",
+    "Reflectivity": "witness",
+    "StageOne": "stage_one",
+    "Staircase": "leap",
+    "Subspace": "subspace",
+    "TaylorFlow": "taylor",
+    "TaylorSpan": "taylor",
+    "Verdict": "verdict",
+    "Witness": "witness",
+    "averaging_exponents": "averaging",
+    "coordinate_leap": "leap",
+    "decide": "verdict",
+    "expressivity_floor": "reflective",
+    "information_exponent": "leap",
+    "is_reflective": "witness",
+    "isotropic_leap_at_most_one": "leap",
+    "largest_invariant_subspace": "reflective",
+    "largest_reflective_subspace": "reflective",
+    "loss_floor": "reflective",
+    "merged_staircase": "leap",
+    "reached_subspace": "reflective",
+    "stage_one": "stage_one",
+    "taylor_flow": "taylor",
+    "taylor_span": "taylor",
+}
+
+__all__ = sorted(_HOME)
+
+
+class _Package(ModuleType):
+    """Callable, and keeps ``decide.stage_one`` the function when the submodule of that name is imported."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.decide(*arguments, **options)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == _HOME.get(name) and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'meanfield_sgd.decide' has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    setattr(sys.modules[__name__], name, value)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
+
+
+sys.modules[__name__].__class__ = _Package

@@ -15,7 +15,7 @@ that freedom the jet is brought into a ring of polynomials over square roots of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import lcm
 from typing import Any
 
@@ -45,10 +45,9 @@ class Jet:
     values: list[Any]
     arithmetic: str = "exact"
     generators: tuple[Any, ...] = ()
-    alpha: Any = sp.Integer(1)
-    beta: Any = sp.Integer(1)
+    alpha: Any = sp.S.One
+    beta: Any = sp.S.One
     field_name: str = "rational numbers"
-    symbolic: bool = field(default=False)
 
     @property
     def order(self) -> int:
@@ -88,7 +87,7 @@ def symbolic_jet(order: int) -> Jet:
     """s_1, s_2, ... as independent symbols."""
     symbols = tuple(sp.Symbol(f"s_{k}") for k in range(1, order + 1))
     values = [0, *(generator(k) for k in range(order))]
-    return Jet(values, generators=symbols, field_name="polynomials in s_1, s_2, ...", symbolic=True)
+    return Jet(values, generators=symbols, field_name="polynomials in s_1, s_2, ...")
 
 
 def available(sigma: Activation, order: int) -> tuple[list[dict[Any, Any]], str]:
@@ -257,9 +256,7 @@ def _element(polynomial: Any, symbols: Sequence[Any]) -> Any:
     if not polynomial.free_symbols:
         return exact(polynomial)
     poly = sp.Poly(polynomial, *symbols)
-    return Element(
-        {sum(e << (16 * i) for i, e in enumerate(exps)): exact(c) for exps, c in poly.terms()}
-    )
+    return Element({sum(e << (16 * i) for i, e in enumerate(exps)): exact(c) for exps, c in poly.terms()})
 
 
 def _single(values: list[dict[Any, Any]]) -> Jet | None:
@@ -285,4 +282,6 @@ def formal_jet(sigma: Activation, order: int) -> Jet:
     values, why = available(sigma, order)
     if len(values) <= order:
         raise InputError(why)
-    return _polynomials(values, sorted({_base(a)[0] for v in values for a in v} - {sp.Integer(1)}, key=sp.default_sort_key))
+    return _polynomials(
+        values, sorted({_base(a)[0] for v in values for a in v} - {sp.Integer(1)}, key=sp.default_sort_key)
+    )

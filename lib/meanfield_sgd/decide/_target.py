@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sympy import QQ
-
 from .. import _sparse
 from .._exact import Surd
 from .._exact_input import exact
@@ -199,9 +197,7 @@ def read_target(h: Any, *, basis: Any = None, tolerance: float = FLOAT_TOLERANCE
             terms, text = polynomial._terms, str(polynomial)
         else:
             is_exact, polynomial = False, None
-            terms = substitute(
-                {k: number(c) for k, c in terms.items()}, [[number(x) for x in row] for row in rows]
-            )
+            terms = substitute({k: number(c) for k, c in terms.items()}, [[number(x) for x in row] for row in rows])
             text = f"{text} in a basis of floats"
         variables = names
     smoothed = polynomial._smoothed if polynomial is not None else _smooth(terms, len(variables))

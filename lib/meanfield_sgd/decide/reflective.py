@@ -10,7 +10,8 @@ Which orders count: all of them for an activation that is no polynomial, those u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import factorial, lcm, prod
 from typing import Any
 
 from sympy import QQ
@@ -82,13 +83,15 @@ def counting_orders(target: Target, activation: Any, *, bias: bool) -> tuple[int
     return tuple(range(1, (n if m is None else min(m, n)) + 1))
 
 
-def reach(target: Target, orders: Iterable[int]) -> ReachedSubspace:
+def reach(target: Target, orders: Iterable[int], say: Callable[[str], None] | None = None) -> ReachedSubspace:
     orders = tuple(orders)
     gradient, unit = target.gradient(target.restricted(orders)), 1
     if target.exact and all(is_rational(c) for part in gradient for c in part.values()):
         gradient, unit = _whole(gradient)
     span, steps, level = target.span(), [], 0
     while span.dimension < target.p:  # a span that is everything is closed
+        if say is not None:
+            say(f"gradient on U_{level}, of dimension {span.dimension}")
         known = [step.direction for step in steps]
         found = _contractions(gradient, known, target.p)
         level += 1
@@ -110,8 +113,6 @@ def reach(target: Target, orders: Iterable[int]) -> ReachedSubspace:
 
 def _whole(gradient: list[dict[int, Any]]) -> tuple[list[dict[int, int]], int]:
     """Whole-number multiples by one common factor: Python's integers are several times faster than fractions."""
-    from math import lcm
-
     unit = lcm(*(int(c.denominator) for part in gradient for c in part.values()))
     return [{k: int(c.numerator) * (unit // int(c.denominator)) for k, c in part.items()} for part in gradient], unit
 
@@ -130,8 +131,6 @@ def _contractions(gradient: list[dict[int, Any]], known: list[Any], p: int) -> l
 
 
 def _step(gamma: Any, vector: Any, new: Any, level: int, unit: int, target: Target) -> Contraction:
-    from math import factorial, prod
-
     arguments = tuple(i + 1 for i, e in enumerate(gamma) for _ in range(e))
     weight = prod(map(factorial, gamma))
     if target.exact:
@@ -210,8 +209,6 @@ def unexplained(target: Target, rows: list[list[Any]]) -> Any:
     With orthogonal u_i spanning U and H(sum t_i u_i) = sum e_gamma t^gamma, Var E[h | z_U] is the sum over
     gamma != 0 of gamma! e_gamma^2 / prod |u_i|^(2 gamma_i).
     """
-    from math import factorial, prod
-
     total = sum(target.powers.values())
     if not rows:
         return total

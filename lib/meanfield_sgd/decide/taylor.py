@@ -11,24 +11,17 @@ Their sufficient condition asks that span{c_1, ..., c_s} be V for some s.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from math import factorial, lcm
+from dataclasses import dataclass, replace
 from typing import Any
 
-import sympy as sp
-from sympy import QQ
-
-from .._exact import is_rational
 from ..errors import InputError
 from ._invariant import polynomial_field, stays_in
 from ._jets import Jet, formal_jet, jet_of, symbolic_jet
-from ._linear import DIGITS, ExactSpan, NumericSpan, dot, null_space, number, real
-from ._ring import Element, determinant, evaluate
-from ._series import Curve
+from ._linear import DIGITS, ExactSpan, NumericSpan, null_space
+from ._search import Growth, Search
 from ._target import FLOAT_TOLERANCE, Target, as_activation, read_target
 from .reflective import counting_orders, reach
-from .subspace import Subspace, shown, shown_rows
+from .subspace import Subspace, shown_rows
 
 __all__ = ["MAX_ORDER", "TaylorFlow", "TaylorSpan", "default_order", "taylor_flow", "taylor_span"]
 
@@ -148,7 +141,7 @@ def taylor_flow(
             raise InputError(why)
         if known.generators and known.alpha != 1:  # a formula reads better in the activation's own numbers
             known = formal_jet(sigma, order)
-    search = _Search(target, known)
+    search = Search(target, known)
     found = []
     for j in range(1, order + 1):
         vector = search.step()
@@ -166,111 +159,6 @@ def _given_jet(jet: Sequence[Any], order: int) -> Jet:
     made, _ = jet_of(Activation.custom(lambda y: y, name="given", jet=[0, *values[:order]]), order)
     made.arithmetic = "exact" if made.arithmetic == "declared" else made.arithmetic
     return made
-
-
-class _Search:
-    """The curve of one target and one jet, with the scales taken out that make everything whole numbers."""
-
-    def __init__(self, target: Target, jet: Jet):
-        self.target, self.jet = target, jet
-        self.numeric = not target.exact or isinstance(next((x for x in jet.values if x), 0), real.mpf)
-        self.unit: Any = 1
-        parts, values = target.by_order, jet.values
-        if self.numeric:
-            parts = {k: {key: number(c) for key, c in part.items()} for k, part in parts.items()}
-            values = self._numbers(jet)
-        elif all(is_rational(c) for c in target.smoothed.values()):
-            self.unit = lcm(*(int(c.denominator) for c in target.smoothed.values()))
-            parts = {
-                k: {key: int(c.numerator) * (self.unit // int(c.denominator)) for key, c in part.items()}
-                for k, part in parts.items()
-            }
-        self.curve = Curve(parts, target.p, values)
-        self._majorant = None
-        if self.numeric:
-            sizes = {k: {key: abs(c) for key, c in part.items()} for k, part in parts.items()}
-            self._majorant = Curve(sizes, target.p, [abs(x) for x in values])
-        self.scale: Any = None
-
-    @staticmethod
-    def _numbers(jet: Jet) -> list[Any]:
-        """The jet in multiple precision, without alpha and beta."""
-        found = [real.zero]
-        for k, x in enumerate(jet.values[1:], 1):
-            if isinstance(x, real.mpf):
-                found.append(x)
-            else:
-                at = [real.mpf(str(sp.N(g, DIGITS + 15))) for g in jet.generators]
-                value = number(x) if not isinstance(x, Element) else evaluate(_numbers_inside(x), at)
-                alpha, beta = (real.mpf(str(sp.N(g, DIGITS + 15))) for g in (jet.alpha, jet.beta))
-                found.append(value / alpha / beta**k)
-        return found
-
-    def step(self) -> list[Any]:
-        """The next j! c_j, times unit^j alpha^j beta^(2j-1)."""
-        if self._majorant is not None:
-            size = self._majorant.step()
-            self.scale = real.sqrt(sum(x * x for x in size))
-        return self.curve.step()
-
-    def shown(self, x: Any, j: int) -> Any:
-        if self.numeric:
-            value = x / factorial(j) if isinstance(x, real.mpf) else real.mpf(x)
-            return float(value) if not self.target.exact else sp.Float(real.nstr(value, DIGITS), DIGITS)
-        below = QQ(1, factorial(j) * self.unit**j)
-        value = self.jet.shown(x * below, j)
-        return Fraction(int(value.p), int(value.q)) if value.is_Rational else value
-
-    @property
-    def growth(self) -> _Growth | ExactSpan | NumericSpan:
-        if self.numeric:
-            tolerance = self.target.tolerance or real.mpf(10) ** (20 - DIGITS)
-            return NumericSpan(self.target.p, (), tolerance)
-        return _Growth(self.target.p, len(self.jet.generators)) if self.jet.generators else ExactSpan(self.target.p)
-
-
-def _numbers_inside(x: Element) -> Element:
-    return Element({key: number(c) for key, c in x.terms.items()})
-
-
-class _Growth:
-    """The span of vectors of ring elements over the field of fractions.
-
-    Independence is shown at one point, where generators are whole numbers; dependence by the minors that border a
-    minor known not to vanish: all zero exactly when the rank does not grow.
-    """
-
-    def __init__(self, p: int, generators: int):
-        self.p = self.width = p
-        self._at = [10**9 + 7 + 10**5 * i for i in range(generators)]
-        self.vectors: list[list[Any]] = []
-        self._span = ExactSpan(p)
-
-    @property
-    def dimension(self) -> int:
-        return len(self.vectors)
-
-    def add(self, vector: Sequence[Any], scale: Any = None) -> list[Any] | None:
-        if not any(vector):
-            return None
-        for _ in range(20):
-            if self._span.add([evaluate(x, self._at) for x in vector]) is not None:
-                self.vectors.append(list(vector))
-                return list(vector)
-            if self._depends(vector):
-                return None
-            self._at = [x * 3 + 10**6 + 3 for x in self._at]  # an unlucky point: take another
-            self._span = ExactSpan(self.p, ([evaluate(x, self._at) for x in v] for v in self.vectors))
-        raise AssertionError("twenty points in a row were unlucky")
-
-    def _depends(self, vector: Sequence[Any]) -> bool:
-        pivots = self._span.pivots
-        for j in range(self.p):
-            if j not in pivots:
-                columns = [*pivots, j]
-                if determinant([[v[i] for i in columns] for v in (*self.vectors, vector)]):
-                    return False
-        return True
 
 
 def taylor_span(
@@ -305,26 +193,45 @@ def taylor_span(
     return span_of(target, sigma, wanted, closed, progress)
 
 
-def span_of(target: Target, sigma: Any, wanted: int, closed: Any, progress: Any = None) -> TaylorSpan:
-    """:func:`taylor_span` where the target is read and U for K_sigma known."""
+def span_of(
+    target: Target, sigma: Any, wanted: int, closed: Any, progress: Any = None, *, look_ahead: bool = False
+) -> TaylorSpan:
+    """:func:`taylor_span` where the target is read and U for K_sigma known.
+
+    With ``look_ahead`` the search goes on, up to three times as far, as long as it is cheap and the question is open; the
+    answer counts those orders only if one of them brings a new direction.
+    """
     jet, why = jet_of(sigma, wanted)
     searched = min(wanted, jet.order)
-    search = _Search(target, jet)
-    span, least, fresh = search.growth, None, []
+    search = Search(target, jet)
+    span, fresh = search.growth, []
+    least = _run(search, span, closed, fresh, searched, progress)
+    if look_ahead and searched == wanted and span.dimension < closed.dimension and isinstance(span, ExactSpan):
+        longer, _ = jet_of(sigma, 3 * wanted)
+        search, span, fresh = Search(target, longer), ExactSpan(target.p), []
+        further = _run(search, span, closed, fresh, longer.order, progress)
+        if further is not None and further > wanted:
+            searched = least = further
+    done = _answer(target, search, span, least, searched, closed, fresh, why if searched < wanted else "")
+    return done if done.proof else _proved(done, target, sigma, span)
+
+
+def _run(search: Search, span: Any, closed: Any, fresh: list[Any], end: int, progress: Any) -> int | None:
+    """Enlarge the span by c_1, ..., c_end, until it is full; returns the last order that was new."""
+    least, j = None, 0
     try:
-        for j in range(1, searched + 1):
+        for j in range(1, end + 1):
             if span.dimension == closed.dimension:
                 break
             if progress is not None:
-                progress(f"Taylor coefficient {j} of {searched}")
+                progress(f"Taylor coefficient {j} of {end}")
             vector = search.step()
             if any(vector) and span.add(vector, search.scale) is not None:
                 least = j
                 fresh.append([search.shown(x, j) for x in vector])
     except KeyboardInterrupt:
-        raise _Stopped(_answer(target, search, span, least, search.curve.order, closed, fresh, "interrupted")) from None
-    done = _answer(target, search, span, least, searched, closed, fresh, why if searched < wanted else "")
-    return done if done.proof else _proved(done, target, sigma, span)
+        raise _Stopped(_answer(search.target, search, span, least, j - 1, closed, fresh, "interrupted")) from None
+    return least
 
 
 class _Stopped(KeyboardInterrupt):
@@ -336,18 +243,18 @@ class _Stopped(KeyboardInterrupt):
 
 
 def _answer(
-    target: Target, search: _Search, span: Any, least: int | None, searched: int, closed: Any, fresh: Any, note: str
+    target: Target, search: Search, span: Any, least: int | None, searched: int, closed: Any, fresh: Any, note: str
 ) -> TaylorSpan:
     if span.dimension == closed.dimension:
         rows, label = closed.basis, closed.arithmetic
-    elif isinstance(span, _Growth):
+    elif isinstance(span, Growth):
         rows, label = tuple(map(tuple, fresh)), "exact"
     else:
         rows, label = shown_rows(span.rows), "exact" if span.exact else "numeric"
     margin = (float(span.accepted), float(span.rejected)) if isinstance(span, NumericSpan) else None
     if margin is not None and target.exact:
         label = f"{DIGITS} digits"
-    proof = "bound" if span.dimension == closed.dimension and not note.startswith("interrupted") else ""
+    proof = "bound" if span.dimension == closed.dimension else ""
     return TaylorSpan(
         rows, target.variables, label, span, least, searched, closed.dimension, proof, (), False, margin, note
     )
@@ -355,8 +262,6 @@ def _answer(
 
 def _proved(done: TaylorSpan, target: Target, sigma: Any, span: Any) -> TaylorSpan:
     """An invariant set through 0 inside the span, where there is one to be found."""
-    from dataclasses import replace
-
     if not isinstance(span, ExactSpan):
         return done
     vector_field = polynomial_field(target, sigma)

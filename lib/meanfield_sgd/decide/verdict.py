@@ -1,0 +1,360 @@
+"""All of it in one answer: what a network with a given activation can reach of a target, and where it is trapped."""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sympy import QQ
+
+from .. import _line as line
+from .._expression import quote
+from ..activation import Activation
+from ..errors import InputError
+from ._linear import null_space
+from ._target import FLOAT_TOLERANCE, Target, as_activation, read_target
+from .reflective import beyond, complement, counting_orders, half, reach, unexplained
+from .subspace import ReachedSubspace, Subspace, entry_text, shown
+from .taylor import TaylorSpan, _order, _Stopped, span_of
+
+__all__ = ["Interrupted", "Verdict", "decide"]
+
+#: Beyond these sizes :func:`decide` says on stderr what it is doing.
+LARGE = {"variables": 8, "degree": 6, "terms": 200}
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during :func:`decide`. ``verdict`` holds what was found until then."""
+
+    def __init__(self, message: str, verdict: Verdict):
+        super().__init__(message)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of :func:`decide`. Prints as a summary, shows as a table in a notebook, and becomes a dict.
+
+    Attributes:
+        target, variables, degree, activation: what was asked.
+        arithmetic: "exact"; "declared", where a custom activation's author vouches for its jet; "60 digits", where the
+            jet of the activation holds numbers between which no relation is known; "numeric", where floats were given.
+        support: V, the directions that the target depends on.
+        reached: U_*, with its certificate. reflective: its complement in V, and ``reflective_floor``, below which the
+            loss of a network that ignores it does not get.
+        usable: as ``reached`` for the orders that a network without bias can use. invariant, ``invariant_floor``: as
+            ``reflective``, for ``usable``.
+        taylor: the span of the Taylor coefficients of the flow (4.1), None where there are none.
+        expressivity_floor: no network without bias gets below, however it is trained.
+        isotropic_leap_at_most_one: whether nothing is reflective for activations that are no polynomials.
+        verdict: "trapped" where ``reflective`` or ``invariant`` is not {0}; else "learnable" where the Taylor span is V,
+            "gap" where it is not, "undecided" where the jet is not known far enough.
+        note: why ``taylor`` is None or short, or "".
+        margin: (smallest relative size that counted as not zero, largest that counted as zero); None where exact.
+        tolerance: between the two; None where exact.
+    """
+
+    target: str
+    variables: tuple[str, ...]
+    degree: int
+    activation: str
+    arithmetic: str
+    support: Subspace
+    reached: ReachedSubspace
+    reflective: Subspace
+    reflective_floor: Any
+    usable: ReachedSubspace
+    invariant: Subspace
+    invariant_floor: Any
+    taylor: TaylorSpan | None
+    expressivity_floor: Any
+    isotropic_leap_at_most_one: bool
+    verdict: str
+    note: str = ""
+    margin: tuple[float, float] | None = None
+    tolerance: float | None = None
+    _orders: str = field(default="", repr=False, compare=False)
+
+    # ---- as data ----
+
+    def to_dict(self, *, certificate: bool = False) -> dict[str, Any]:
+        """The JSON of the command line: rationals as texts, subspaces as lists of row vectors.
+
+        ``certificate=True`` adds the contractions that reached each direction and how the Taylor span is proved.
+        """
+        found: dict[str, Any] = {
+            "target": self.target,
+            "variables": list(self.variables),
+            "degree": self.degree,
+            "activation": self.activation,
+            "arithmetic": self.arithmetic,
+            "support": _space(self.support),
+            "reached": {**_space(self.reached), "chain": list(self.reached.chain)},
+            "reflective": {**_space(self.reflective), "loss_floor": _entry(self.reflective_floor)},
+            "invariant": {**_space(self.invariant), "loss_floor": _entry(self.invariant_floor)},
+            "taylor": None,
+            "expressivity_floor": _entry(self.expressivity_floor),
+            "isotropic_leap_at_most_one": self.isotropic_leap_at_most_one,
+            "verdict": self.verdict,
+        }
+        if self.taylor is not None:
+            t = self.taylor
+            found["taylor"] = {"dimension": t.dimension, "order": t.order, "searched": t.searched}
+        if self.note:
+            found["note"] = self.note
+        if self.margin is not None:
+            found["tolerance"] = self.tolerance
+            found["margin"] = {"smallest_counted": _finite(self.margin[0]), "largest_dropped": _finite(self.margin[1])}
+        if certificate:
+            found["certificate"] = {
+                "reached": [_step(s) for s in self.reached.steps],
+                "usable": [_step(s) for s in self.usable.steps],
+                "taylor": None
+                if self.taylor is None
+                else {"proof": self.taylor.proof, "equations": list(self.taylor.equations)},
+            }
+        return found
+
+    def to_json(self, *, indent: int | None = None, certificate: bool = False) -> str:
+        """:meth:`to_dict` as a text."""
+        return json.dumps(self.to_dict(certificate=certificate), indent=indent)
+
+    # ---- for people ----
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """(what, answer) line by line: shared by the summary and the tables."""
+        rows = [
+            ("target", f"{self.target}   (degree {self.degree})"),
+            ("activation", f"{self.activation}: {self._orders}"),
+            ("verdict", f"{self.verdict.upper()}: {self._reason()}"),
+            ("support V", f"dimension {self.support.dimension}: {self.support}"),
+            ("reached U*", f"dimension {self.reached.dimension}: {self.reached}{_chain(self.reached)}"),
+            ("reflective S", _trap(self.reflective, self.reflective_floor, "none: u free, nothing is hidden")),
+            ("invariant S, no bias", _trap(self.invariant, self.invariant_floor, "none")),
+            ("Taylor flow (4.1)", self._taylor_text()),
+            ("expressivity floor", f"{entry_text(self.expressivity_floor)} for networks without bias"),
+            ("isotropic leap", "at most 1" if self.isotropic_leap_at_most_one else "above 1"),
+            ("arithmetic", self._arithmetic_text()),
+        ]
+        if self.note:
+            rows.append(("note", self.note))
+        return rows
+
+    def _reason(self) -> str:
+        if self.verdict == "trapped" and self.reflective.dimension:
+            floor = entry_text(self.reflective_floor)
+            return f"training from w_S = 0 never sees S = {self.reflective}; the loss stays at or above {floor}"
+        if self.verdict == "trapped":
+            floor = entry_text(self.invariant_floor)
+            return f"nothing is reflective, but without a bias {self.invariant} stays unseen; loss at or above {floor}"
+        if self.verdict == "learnable":
+            text = f"the Taylor coefficients span V at order {self.taylor.order}, so Chen and Ge's two-stage strategy learns it"
+            if entry_text(self.expressivity_floor) not in ("0", "-0"):
+                text += "; trained with this activation alone, see the expressivity floor"
+            return text
+        if self.verdict == "gap":
+            return "nothing is trapped by symmetry, yet the Taylor coefficients do not span V"
+        return "nothing is trapped by symmetry; the Taylor condition does not apply, or is not settled"
+
+    def _taylor_text(self) -> str:
+        t = self.taylor
+        if t is None:
+            return "none: the activation has no Taylor series at 0, or none is known"
+        if not t.dimension:
+            return "w = 0 stays: all coefficients vanish"
+        text = f"span{{c_1, c_2, ...}} has dimension {t.dimension}, reached at order {t.order}; "
+        if t.proof == "bound":
+            proved = "proved at all orders" if self.margin is None else "the same at all orders"
+            return text + f"{proved} (no activation with these orders reaches more)"
+        if t.proof == "invariant set":
+            return text + f"proved at all orders: the curve stays in {' = '.join([*t.equations, '0'])}"
+        return text + f"known up to order {t.searched} only"
+
+    def _arithmetic_text(self) -> str:
+        if self.margin is None:
+            return self.arithmetic
+        low, high = self.margin
+        return f"{self.arithmetic}: zero below {self.tolerance:.0e}; counted >= {low:.1e}, dropped <= {high:.1e}"
+
+    def __str__(self) -> str:
+        width = max(len(name) for name, _ in self._rows())
+        lines = [f"{name:<{width}}  {text}" for name, text in self._rows()]
+        at = next(i for i, line in enumerate(lines) if line.startswith("reached"))
+        steps = [f"{'':<{width}}    u{j} = {step}" for j, step in enumerate(self.reached.steps, 1)]
+        return "\n".join([*lines[: at + 1], *steps, *lines[at + 1 :]])
+
+    def _repr_markdown_(self) -> str:
+        body = [
+            f"| {name} | {text.replace('|', chr(92) + '|').replace('*', chr(92) + '*')} |"
+            for name, text in self._rows()
+        ]
+        return "\n".join(["| question | answer |", "| --- | --- |", *body])
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._rows()
+        )
+        return f"<table class='docutils'><tbody>{body}</tbody></table>"
+
+
+def _space(space: Subspace) -> dict[str, Any]:
+    return {"dimension": space.dimension, "basis": [[_entry(x) for x in row] for row in space.basis]}
+
+
+def _entry(x: Any) -> Any:
+    """Exact numbers as texts that can be read back, floats as numbers."""
+    return x if isinstance(x, float) else entry_text(x)
+
+
+def _finite(x: float) -> float | None:
+    return x if x < float("inf") else None
+
+
+def _step(step: Any) -> dict[str, Any]:
+    return {
+        "order": step.order,
+        "arguments": list(step.arguments),
+        "value": [_entry(x) for x in step.value],
+        "direction": [_entry(x) for x in step.direction],
+        "level": step.level,
+    }
+
+
+def _chain(reached: ReachedSubspace) -> str:
+    return f", chain 0 -> {' -> '.join(map(str, reached.chain))}" if reached.chain else ""
+
+
+def _trap(space: Subspace, floor: Any, none: str) -> str:
+    if not space.dimension:
+        return none
+    return f"dimension {space.dimension}: {space}, loss floor {entry_text(floor)}"
+
+
+def _orders_text(sigma: Activation, n: int) -> str:
+    degree, seen = sigma.polynomial_degree, sorted(sigma.K_sigma(max(n, 4)))
+    kind = "no polynomial" if degree is None else f"a polynomial of degree {degree}"
+    used = ", ".join(map(str, seen)) if seen else "none"
+    return f"{kind}; without a bias it uses the Hermite orders {used}{', ...' if degree is None and seen else ''}"
+
+
+def decide(
+    h: Any,
+    activation: Any = "tanh",
+    *,
+    order: int | None = None,
+    basis: Any = None,
+    tolerance: float = FLOAT_TOLERANCE,
+    progress: Callable[[str], None] | bool | None = None,
+) -> Verdict:
+    r"""What a two-layer network can reach of a target, and where it is trapped: exactly, with certificates.
+
+    Args:
+        h: a Polynomial, a text such as "z1 + z1*z2*z3", or ``{exponents: coefficient}``. Exact numbers (decimals in
+            texts and square roots included) give an exact answer, floats a numeric one with tolerance and margin.
+        activation: an Activation, or a text such as "tanh(y + 1/2)".
+        order: how far to search the Taylor coefficients; default min(24, 1 + (n-1) + ... + (n-1)^(p-1)) and at least 13;
+            further, where it is proved that a later one leaves the span found.
+        basis: rows b_1, ..., b_p: the target is h(b_1 . x, ..., b_p . x), and the answer is in coordinates of x. A
+            rotation by an angle is a matrix of floats; exact numbers keep the answer exact.
+        tolerance: of numeric answers, relative to the standard deviation of h.
+        progress: a function that is given a line of text before each stage; True prints the lines on stderr, False
+            nothing. Default: prints for targets with more than 8 variables, 200 terms or degree above 6.
+
+    Returns:
+        a :class:`Verdict`.
+
+    Raises:
+        InputError: a constant target, unreadable arguments, a custom activation that does not declare its parity.
+        Interrupted: Ctrl-C during the Taylor search; its ``verdict`` holds what was found.
+
+    Source: this book; the notions are Chen and Ge's. Checked on the reference table of the chapter The reflective
+    property, and on random targets against quadrature and tensor contractions.
+    """
+    sigma = as_activation(activation)
+    target = read_target(h, basis=basis, tolerance=tolerance)
+    say = _speaker(progress, target)
+    say(f"support of {quote(target.text)}")
+    support = Subspace._of(target.support, target)
+    everything = tuple(range(1, target.degree + 1))
+    say("reached subspace, all orders")
+    free = reach(target, everything, say)
+    counted = counting_orders(target, sigma, bias=True)
+    reached = free if counted == everything else reach(target, counted, say)
+    seen = counting_orders(target, sigma, bias=False)
+    say(f"reached subspace, orders {', '.join(map(str, seen))}")
+    usable = reached if seen == counted else reach(target, seen, say)
+    reflective, invariant = complement(target, reached._span), complement(target, usable._span)
+    say("loss floors")
+    floors = [_floor(target, space) for space in (reflective, invariant)]
+    made = Verdict(
+        target.text,
+        target.variables,
+        target.degree,
+        sigma.text,
+        sigma.arithmetic if target.exact else "numeric",
+        support,
+        reached,
+        reflective,
+        floors[0],
+        usable,
+        invariant,
+        floors[1],
+        None,
+        shown(half(beyond(target, sigma))),
+        free.dimension == support.dimension,
+        "trapped" if reflective.dimension or invariant.dimension else "undecided",
+        _orders=_orders_text(sigma, target.degree),
+    )
+    made = _with_margin(made, target, [target.support, reached._span, usable._span])
+    if line.ZERO in sigma._form.jumps:
+        return replace(made, note=f"{sigma.text} is not smooth at 0: there is no Taylor flow from w = 0")
+    try:
+        taylor = span_of(target, sigma, _order(order, target), usable, say, look_ahead=order is None)
+    except _Stopped as stopped:
+        partial = _with_taylor(made, stopped.answer, target)
+        raise Interrupted("interrupted; .verdict holds what was found", partial) from None
+    except InputError as error:
+        return replace(made, note=str(error))
+    return _with_taylor(made, taylor, target)
+
+
+def _with_taylor(made: Verdict, taylor: TaylorSpan, target: Target) -> Verdict:
+    verdict, note = made.verdict, taylor.note
+    if verdict != "trapped":
+        full = taylor.dimension == made.support.dimension
+        verdict = "learnable" if full else "undecided" if taylor.note else "gap"
+    if taylor.grows and not note:
+        note = f"a Taylor coefficient beyond order {taylor.searched} leaves the span found: search further"
+    label = made.arithmetic if taylor.arithmetic != "60 digits" else "60 digits"
+    made = replace(made, taylor=taylor, verdict=verdict, note=note, arithmetic=label)
+    return _with_margin(made, target, [taylor._span])
+
+
+def _with_margin(made: Verdict, target: Target, spans: list[Any]) -> Verdict:
+    known = [made.margin] if made.margin is not None else []
+    known += [(float(s.accepted), float(s.rejected)) for s in spans if hasattr(s, "accepted")]
+    if not known:
+        return made
+    margin = (min(low for low, _ in known), max(high for _, high in known))
+    return replace(made, margin=margin, tolerance=target.tolerance or 1e-40)
+
+
+def _floor(target: Target, space: Subspace) -> Any:
+    if not space.dimension:
+        return shown(QQ.zero) if target.exact else 0.0
+    return shown(half(unexplained(target, null_space(space._span))))
+
+
+def _speaker(progress: Any, target: Target) -> Callable[[str], None]:
+    if callable(progress):
+        return progress
+    large = target.p > LARGE["variables"] or target.degree > LARGE["degree"] or len(target.smoothed) > LARGE["terms"]
+    if progress is True or (progress is None and large):
+        return lambda text: print(f"decide: {text}", file=sys.stderr, flush=True)
+    return lambda text: None
