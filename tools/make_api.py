@@ -4,7 +4,8 @@
     python tools/make_api.py --check    say what is stale or untaught, and exit with status 1 if anything is
 
 "Teaches" is read from the notebooks themselves: a chapter teaches a name when one of its code cells uses it. A class
-also counts as used where a function annotated to return it is called.
+also counts as used where a function annotated to return it is called, or where it is an annotated attribute of a class
+that is used.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -97,6 +99,9 @@ def used_names(path: Path) -> set[str]:
         # Importing a name without using it teaches nothing: only uses count.
         if isinstance(node, (ast.Name, ast.Attribute)) and (name := dotted(node)):
             used.add(name)
+        # Calling a module, decide(...), is calling the function of its own name.
+        if isinstance(node, ast.Call) and (name := dotted(node.func)) in wings():
+            used.add(f"{name}.{name.rpartition('.')[2]}")
     return used
 
 
@@ -112,12 +117,21 @@ def returned_class(value: object, names: dict[str, object]) -> str | None:
     return None
 
 
+def held_classes(value: object, names: dict[str, object]) -> set[str]:
+    """Dotted public names of the classes that the annotated attributes of a class hold."""
+    if not inspect.isclass(value):
+        return set()
+    words = set(re.findall(r"\w+", " ".join(map(str, getattr(value, "__annotations__", {}).values()))))
+    return {name for name, other in names.items() if inspect.isclass(other) and other.__name__ in words}
+
+
 def teachers(names: dict[str, object], notebooks: list[Path]) -> dict[str, list[Path]]:
     """For every public name, the notebooks that use it."""
     result = {name: [] for name in names}
     for path in notebooks:
         used = used_names(path)
         used |= {returned for name in used if (returned := returned_class(names.get(name), names))}
+        used |= {held for name in used for held in held_classes(names.get(name), names)}
         for name in names:
             if name in used:
                 result[name].append(path)

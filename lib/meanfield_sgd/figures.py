@@ -7,12 +7,13 @@ opaque light ground, so that they read the same on a dark page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from functools import wraps
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ._figure_chain import subspace_chain
+from ._figure_style import DASHES, MARKERS, PALETTE, in_style, panels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,74 +33,12 @@ __all__ = [
     "power_law",
     "scaling",
     "spread",
+    "subspace_chain",
     "table",
 ]
 
-#: Okabe and Ito's colours, in the order in which the figures use them.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-#: Line styles that go with them.
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
-#: Markers that go with them.
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-
-@contextmanager
-def style():
-    """The book's rcParams, for a ``with`` block of your own plots."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(
-        {
-            "figure.figsize": (7.0, 3.8),
-            "figure.dpi": 110,
-            "figure.facecolor": "#fdfdfb",
-            "axes.facecolor": "#fdfdfb",
-            "savefig.facecolor": "#fdfdfb",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#dddddd",
-            "grid.linewidth": 0.6,
-            "axes.axisbelow": True,
-            "font.size": 10.5,
-            "legend.frameon": False,
-            "legend.fontsize": 9.5,
-            "lines.linewidth": 1.8,
-            "lines.markersize": 5,
-            "figure.constrained_layout.use": True,
-            "mathtext.fontset": "cm",
-        }
-    ):
-        yield
-
-
-def _in_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw within :func:`style`: legends and markers take their look when they are made."""
-
-    @wraps(draw)
-    def styled(*arguments, **options):
-        with style():
-            return draw(*arguments, **options)
-
-    return styled
-
-
-def panels(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
-    """A new figure in the book's style with ``columns`` axes side by side: ``(figure, [axes, ...])``.
-
-    ``options`` go to ``matplotlib.pyplot.subplots``. The figure is closed for pyplot, so a notebook shows it once: as the
-    value of the cell.
-    """
-    import matplotlib.pyplot as plt
-
-    with style():
-        options.setdefault("figsize", (min(3.4 + 3.6 * columns, 9.6), 3.8) if columns > 1 else (7.0, 3.8))
-        figure, axes = plt.subplots(1, columns, squeeze=False, **options)
-        plt.close(figure)
-    return figure, list(axes[0])
-
-
-@_in_style
+@in_style
 def loss_curves(
     runs: Mapping[str, Trajectory], *, floor: float | None = None, band: bool = True, axes: Axes | None = None
 ) -> Figure:
@@ -220,7 +159,7 @@ def power_law(x: Sequence[float], values: Sequence[float], errors: Sequence[floa
     return float(slope), float(1.96 * np.sqrt(max(1.0, chi2) / np.sum(weight * dx * dx)))
 
 
-@_in_style
+@in_style
 def against_limit(limit: Trajectory, runs: Mapping[str, Trajectory], *, label: str = "mean-field limit") -> Figure:
     """Loss curves of finite networks as markers on the line of the limit; below, their distances from it.
 
@@ -256,7 +195,7 @@ def against_limit(limit: Trajectory, runs: Mapping[str, Trajectory], *, label: s
     return figure
 
 
-@_in_style
+@in_style
 def flow_map(
     snapshots: Mapping[float, tuple[np.ndarray, np.ndarray]],
     particles: Mapping[float, tuple[np.ndarray, np.ndarray]] | None = None,
@@ -290,7 +229,7 @@ def flow_map(
     return figure
 
 
-@_in_style
+@in_style
 def spread(
     limit: Trajectory, runs: Sequence[Trajectory], *, label: str, shown: int = 3, axes: Axes | None = None
 ) -> Figure:
@@ -317,7 +256,7 @@ def spread(
     return axes.figure
 
 
-@_in_style
+@in_style
 def scaling(
     axes: Axes,
     x: Sequence[float],

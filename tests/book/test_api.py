@@ -44,6 +44,10 @@ def test_every_public_name_has_a_docstring(name):
         ("import meanfield_sgd as mf\nmf.simulate.sgd(h)", {"meanfield_sgd.simulate", "meanfield_sgd.simulate.sgd"}),
         ("from meanfield_sgd import simulate\nsimulate.sgd", {"meanfield_sgd.simulate", "meanfield_sgd.simulate.sgd"}),
         ("from meanfield_sgd.simulate import sgd\nsgd", {"meanfield_sgd.simulate.sgd"}),
+        (
+            "import meanfield_sgd as mf\nmf.decide('z1')",
+            {"meanfield_sgd.decide", "meanfield_sgd.decide.decide"},
+        ),
         ("import numpy as mf\nmf.Polynomial", set()),
         ("%matplotlib inline\n# mf.Polynomial\n'mf.Polynomial'", set()),
     ],
@@ -69,6 +73,20 @@ def test_refuses_a_name_that_no_chapter_uses(notebook):
     found = make_api.teachers(names, [path])
     assert make_api.untaught(found, names) == ["meanfield_sgd.untaught"]
     assert found["meanfield_sgd.Result"] == [path], "what a used function is annotated to return counts as used"
+
+
+def test_what_an_attribute_of_a_used_class_holds_counts_as_used(notebook):
+    class Part:
+        pass
+
+    class Whole:
+        parts: tuple[Part, ...]
+
+    def taught() -> Whole: ...
+
+    names = {f"meanfield_sgd.{value.__name__}": value for value in (taught, Part, Whole)}
+    path = notebook(notebook.markdown("# Title"), notebook.code("import meanfield_sgd as mf\nmf.taught()"))
+    assert make_api.untaught(make_api.teachers(names, [path]), names) == []
 
 
 @pytest.mark.parametrize(

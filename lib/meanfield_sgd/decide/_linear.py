@@ -43,15 +43,13 @@ def dot(u: Vector, v: Vector) -> Any:
 
 
 def primitive(v: Vector) -> list[Any]:
-    """A rational vector scaled to coprime whole numbers with a positive first entry; any other vector as it is."""
+    """A rational vector scaled to coprime whole numbers, its sense kept; any other vector as it is."""
     if not all(isinstance(x, int) or (not isinstance(x, real.mpf) and is_rational(x)) for x in v):
         return list(v)
     entries = [QQ.convert(x) for x in v]
     common = lcm(*(int(x.denominator) for x in entries))
     whole = [int(x.numerator) * (common // int(x.denominator)) for x in entries]
     divisor = gcd(*whole) or 1
-    if next((x for x in whole if x), 1) < 0:
-        divisor = -divisor
     return [QQ(x // divisor) for x in whole]
 
 

@@ -65,8 +65,10 @@ class AveragingExponents:
         return f"lambda_min: one copy {one}, averaged copies {many} (valuations {list(self.valuations)})"
 
 
-def averaging_exponents(h: Any, activation: Any, *, degree: int | None = None, order: int | None = None) -> Any:
-    """Exact exponents of lambda_min for one copy and for p averaged copies; returns :class:`AveragingExponents`.
+def averaging_exponents(
+    h: Any, activation: Any, *, degree: int | None = None, order: int | None = None
+) -> AveragingExponents:
+    """Exact exponents of lambda_min for one copy and for p averaged copies.
 
     Args:
         h: a Polynomial or a text, exact, that depends on all of its variables.

@@ -49,7 +49,7 @@ def form_latex(row: Sequence[Any], variables: Sequence[str]) -> str:
     return polynomial_latex({1 << 8 * i: exact(x) for i, x in enumerate(row) if x}, variables)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Subspace:
     """A subspace of the space of the target's variables.
 
@@ -77,6 +77,9 @@ class Subspace:
     def __str__(self) -> str:
         return "{0}" if not self.basis else "span{" + ", ".join(form_text(r, self.variables) for r in self.basis) + "}"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
     def _repr_latex_(self) -> str:
         if not self.basis:
             return r"$\{0\}$"
@@ -86,7 +89,7 @@ class Subspace:
 
 @dataclass(frozen=True)
 class Contraction:
-    """One step of a certificate: u_j = C_k[u_{i_1}, ..., u_{i_{k-1}}] up to the positive or negative ``factor``.
+    """One step of a certificate: u_j = C_k[u_{i_1}, ..., u_{i_{k-1}}] up to a positive factor.
 
     Attributes:
         order: k, the order of the Hermite tensor.
@@ -110,7 +113,7 @@ class Contraction:
         return f"{called} = {form_text(self.value, self.variables)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReachedSubspace(Subspace):
     """U_*, with the chain that leads to it and a certificate from below and from above.
 

@@ -59,7 +59,7 @@ class TaylorFlow:
         return "\n".join(f"c_{j} = ({', '.join(map(str, c))})" for j, c in enumerate(self.coefficients, 1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TaylorSpan(Subspace):
     """span{c_1, ..., c_searched}, and what is known beyond.
 

@@ -35,7 +35,7 @@ class Interrupted(KeyboardInterrupt):
         self.verdict = verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The answer of :func:`decide`. Prints as a summary, shows as a table in a notebook, and becomes a dict.
 
@@ -186,6 +186,9 @@ class Verdict:
         at = next(i for i, line in enumerate(lines) if line.startswith("reached"))
         steps = [f"{'':<{width}}    u{j} = {step}" for j, step in enumerate(self.reached.steps, 1)]
         return "\n".join([*lines[: at + 1], *steps, *lines[at + 1 :]])
+
+    def __repr__(self) -> str:
+        return f"<Verdict {self.verdict}: {self.target}, {self.activation}>"
 
     def _repr_markdown_(self) -> str:
         body = [

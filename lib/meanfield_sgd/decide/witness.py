@@ -40,6 +40,14 @@ class Witness:
     contraction: Contraction
     frame: tuple[tuple[Any, ...], ...]
 
+    @property
+    def reason(self) -> str:
+        """The contraction in words: "C_3[z1, z3] has the part z2 in S"."""
+        names = self.contraction.variables
+        inside = ", ".join(form_text(self.frame[i - 1], names) for i in self.contraction.arguments)
+        called = f"C_{self.contraction.order}" + (f"[{inside}]" if inside else "")
+        return f"{called} has the part {form_text(self.contraction.value, names)} in S"
+
     def __str__(self) -> str:
         v = form_text(self.v, self.contraction.variables)
         value = ", ".join(f"{x:.6g}" for x in self.value)
