@@ -62,6 +62,7 @@ api: venv
 bench: venv
 	@$(PY) benchmarks/limit_engine.py --save
 	@$(PY) benchmarks/population.py
+	@$(PY) benchmarks/decide.py --save
 
 lock: venv
 	@tools/lock.sh

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, and with which exit status."""
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from meanfield_sgd import decide
 from meanfield_sgd.cli import main
 from meanfield_sgd.simulate import meanfield
 
@@ -45,6 +47,28 @@ BAD = [
     (["simulate", "z1", "--plot", "curve.gif"], "--plot"),
     (["simulate", "z1", "--plot", "no/such/folder/curve.png"], "--plot"),
     (["simulate"], "TARGET"),
+    (["decide"], "TARGET"),
+    (["decide", "z1", "--file", "targets.txt"], "one of the two"),
+    (["decide", ""], "empty"),
+    (["decide", "7"], "constant"),
+    (["decide", "z1.real"], "attributes"),
+    (["decide", "1.5.2*z1"], "column"),
+    (["decide", "__import__('os').system('true')"], "quoted text"),
+    (["decide", "z1**(10**9)"], "degree"),
+    (["decide", "z1", "--activation", "tan(y)"], "did you mean tanh"),
+    (["decide", "z1", "--activation", ""], "empty"),
+    (["decide", "z1", "--order", "0"], "--order"),
+    (["decide", "z1", "--order", "201"], "--order"),
+    (["decide", "z1", "--order", "high"], "--order"),
+    (["decide", "z1", "--subspace", "z2"], "z2"),
+    (["decide", "z1", "--subspace", ","], "--subspace"),
+    (["decide", "z1", "--subspace", "z1*z1"], "linear"),
+    (["decide", "z1", "--start-line", "2"], "--start-line"),
+    (["decide", "--file", "targets.txt", "--start-line", "0"], "--start-line"),
+    (["decide", "--file", "no/such/file.txt"], "cannot read no/such/file.txt"),
+    (["decide", "--file", "null\0byte"], "cannot read"),
+    (["decide", "--file", os.curdir], "cannot read"),
+    (["decide", "--file", os.devnull, "--activation", "tan(y)"], "did you mean tanh"),
     (["sweep-the-floor"], "simulate"),
     ([], "COMMAND"),
 ]
@@ -126,7 +150,7 @@ def test_too_large_networks_get_one_line(capsys):
 
 
 def test_help_reads_like_a_manual(capsys):
-    for argv in (["--help"], ["simulate", "--help"]):
+    for argv in (["--help"], ["decide", "--help"], ["simulate", "--help"]):
         assert main(argv) == 0
         text = capsys.readouterr().out
         for word in ("ACTIVATIONS", "TARGETS", "EXIT STATUS", "EXAMPLES"):
@@ -179,3 +203,178 @@ def test_closed_pipe_is_no_error():
     done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert "Traceback" not in done.stderr
+
+
+# ---- decide ----
+
+
+def test_decide_prints_the_verdict(capsys):
+    assert main(["decide", "z1 + z1*z2*z3", "--activation", "tanh"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{decide('z1 + z1*z2*z3', 'tanh')}\n" and err == ""
+    assert "TRAPPED" in out and "span{z2, z3}" in out
+
+
+def test_decide_and_simulate_have_the_same_default_activation(capsys):
+    assert main(["decide", "z1 + z1*z2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["activation"] == decide("z1", "tanh(y+1/2)").activation
+    assert main(["simulate", "z1", "--time", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["activation"] == decide("z1", "tanh(y+1/2)").activation
+
+
+@pytest.mark.parametrize("certificate", [False, True])
+def test_decide_json_is_the_dict_of_the_verdict(certificate, capsys):
+    argv = ["decide", "z1 + sqrt(2)*z1*z2", "--activation", "gelu", "--order", "5", "--json"]
+    assert main(argv + ["--certificate"] * certificate) == 0
+    out, err = capsys.readouterr()
+    assert out == decide("z1 + sqrt(2)*z1*z2", "gelu", order=5).to_json(indent=2, certificate=certificate) + "\n"
+    assert err == ""
+
+
+def test_decide_without_json_has_no_certificate(capsys):
+    assert main(["decide", "z1", "--certificate"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{decide('z1', 'tanh(y+1/2)')}\n" and "--certificate is ignored" in err
+
+
+def test_decide_takes_targets_that_begin_with_a_minus(capsys):
+    assert main(["decide", "-z1 + 2*z1*z2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["target"] == "-z1 + 2*z1*z2"
+
+
+def test_decide_answers_for_a_given_subspace(capsys):
+    argv = ["decide", "z1 + z1*z2*z3", "--activation", "tanh"]
+    assert main([*argv, "--subspace", "z2, z3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["is_reflective"]
+    assert found == {"subspace": ["z2", "z3"], "reflective": True, "witness": None}
+    assert main([*argv, "--subspace", "z1 - z3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["is_reflective"]
+    answer = decide.is_reflective("z1 + z1*z2*z3", ["z1 - z3"], "tanh")
+    assert found["reflective"] is False and found["subspace"] == ["z1 - z3"]
+    assert found["witness"]["u"] == str(answer.witness.u) and found["witness"]["v"] == list(map(str, answer.witness.v))
+    np.testing.assert_allclose(found["witness"]["value"], answer.witness.value, rtol=1e-12, atol=1e-15)
+    assert main([*argv, "--subspace", "z2,z3"]) == 0
+    assert capsys.readouterr().out.endswith("\nspan{z2, z3} is reflective\n")
+    assert main([*argv, "--subspace", "z1"]) == 0
+    assert "\nspan{z1} is not reflective: G(u, v) = (" in capsys.readouterr().out
+
+
+LINES = "z1 + z1*z2\n\n  # a comment\nz1.real\n7\n\t-z1 + z1*z2*z3 \r\nz1*z2"
+
+
+def test_a_file_gives_one_line_of_json_a_target(tmp_path, capsys):
+    path = tmp_path / "targets.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + LINES.encode())
+    assert main(["decide", "--file", str(path), "--activation", "tanh"]) == 2  # some lines are bad
+    out, err = capsys.readouterr()
+    records = [json.loads(line) for line in out.splitlines()]
+    assert err == "" and [r["line"] for r in records] == [1, 4, 5, 6, 7]
+    for at, text in ((0, "z1 + z1*z2"), (3, "-z1 + z1*z2*z3"), (4, "z1*z2")):
+        assert next(iter(records[at])) == "line"
+        assert records[at] == {"line": records[at]["line"], **decide(text, "tanh").to_dict()}
+    assert "attributes" in records[1]["error"] and "constant" in records[2]["error"]
+    assert [records[at]["target"] for at in (1, 2)] == ["z1.real", "7"]
+    assert all(set(records[at]) == {"line", "target", "error"} for at in (1, 2))
+    for start, status in ((5, 2), (6, 0), (8, 0)):
+        assert main(["decide", "--file", str(path), "--activation", "tanh", "--start-line", str(start)]) == status
+        again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert again == [r for r in records if r["line"] >= start]
+
+
+def test_a_subspace_that_does_not_fit_a_line_is_the_error_of_that_line(tmp_path, capsys):
+    path = tmp_path / "targets.txt"
+    path.write_text("z1\nz1 + z1*z2\n")
+    assert main(["decide", "--file", str(path), "--subspace", "z2", "--certificate"]) == 2
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "z2" in first["error"] and second["is_reflective"]["reflective"] is False and "certificate" in second
+
+
+def test_targets_from_standard_input(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"z1\nz1*z2\n")))
+    assert main(["decide", "--file", "-"]) == 0
+    assert [json.loads(line)["line"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["decide", "--file", "-"]) == 2
+    assert "standard input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"z1\n\xff\xfez2\n", "line 2 is not UTF-8"), (b"z1\n" + b"+" * 1_000_001, "line 2 has more than")],
+    ids=["latin", "one long line"],
+)
+def test_files_that_hold_no_targets_are_refused_before_the_work(content, words, tmp_path, capsys):
+    path = tmp_path / "targets.txt"
+    path.write_bytes(content)
+    assert main(["decide", "--file", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and words in err
+
+
+def test_decide_loads_neither_numpy_nor_torch():
+    """Nor does the command line itself, before it knows which command it is to run."""
+    code = "import sys, meanfield_sgd.cli as cli; heavy = {'numpy', 'torch', 'sympy'} & set(sys.modules)\n"
+    code += "assert not heavy, heavy\n"
+    code += "status = cli.main(['decide', 'z1 + z1*z2', '--subspace', 'z2', '--json', '--certificate'])\n"
+    code += "heavy = {'numpy', 'torch', 'scipy', 'matplotlib'} & set(sys.modules); assert not heavy, heavy\n"
+    done = subprocess.run([sys.executable, "-c", code + "sys.exit(status)"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and json.loads(done.stdout)["verdict"] == "learnable"
+
+
+# Ten variables in a chain: the search of 200 Taylor coefficients takes minutes, and says what it is doing.
+LARGE = "z1 + " + " + ".join(f"He3(z{i})*z{i + 1}" for i in range(1, 10))
+
+
+def test_ctrl_c_in_a_file_loses_nothing(tmp_path):
+    path = tmp_path / "targets.txt"
+    path.write_text("z1\nz1 + z1*z2\nz1.real\n" + f"{LARGE}\n" * 20 + "z1*z2\n")
+    argv = [sys.executable, "-m", "meanfield_sgd.cli", "decide", "--file", str(path), "--order", "200"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = [process.stdout.readline() for _ in range(3)]  # flushed one by one: they come while the fourth is at work
+    _wait_for(process.stderr, "Taylor coefficient 2 ")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "" and "Traceback" not in err
+    assert [json.loads(line)["line"] for line in lines] == [1, 2, 3]
+    assert "interrupted in line 4 after 3 targets; go on with --start-line 4" in err
+    done = subprocess.run([*argv, "--start-line", "24"], capture_output=True, text=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["line"] == 24
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_ctrl_c_prints_the_verdict_so_far(options):
+    argv = [sys.executable, "-m", "meanfield_sgd.cli", "decide", LARGE, "--order", "200", *options]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _wait_for(process.stderr, "Taylor coefficient 6 ")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
+    if options:
+        verdict = json.loads(out)
+        assert verdict["taylor"]["searched"] >= 5 and verdict["note"] == "interrupted"
+    else:
+        assert "interrupted" in out and "reached U*" in out
+
+
+def _wait_for(stream, words):
+    for line in stream:
+        if words in line:
+            return
+    raise AssertionError(f"the process ended without saying {words!r}")
+
+
+def test_quiet_is_quiet_and_large_targets_report(capsys):
+    argv = ["decide", LARGE, "--order", "1"]
+    assert main(argv) == 0
+    assert "decide: Taylor coefficient 1 of 1" in capsys.readouterr().err
+    assert main([*argv, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_gets_one_line_and_status_1():
+    for argv in (["z1"], ["--file", "-"]):
+        argv = [sys.executable, "-m", "meanfield_sgd.cli", "decide", *argv]
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, input="z1\n", text=True)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1 and "cannot read or write" in done.stderr

@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import __version__
+from . import __version__, _cli_decide
 from .errors import MeanFieldError
 
 __all__ = ["main"]
 
 _DESCRIPTION = """\
-Which polynomials of a Gaussian input a two-layer network can learn by SGD, and what its training looks like at three
-distances from the theory: real SGD, the population flow of finitely many neurons, and the mean-field limit.
+Which polynomials of a Gaussian input a two-layer network can learn by SGD (decide), and what its training looks like at
+three distances from the theory: real SGD, the population flow of finitely many neurons, the mean-field limit (simulate).
 """
 
 _EPILOG = """\
@@ -29,11 +29,14 @@ ACTIVATIONS
 
 EXIT STATUS
   0  done
-  1  the simulation could not be finished (it diverged, or missed its tolerance); one line says why
-  2  bad input; one line says what was expected
-  130  interrupted
+  1  it could not be finished (a simulation diverged or missed its tolerance, a full disk); one line says why
+  2  bad input; one line says what was expected (in a file of targets: the JSON of its line does)
+  130  interrupted; what was finished until then is printed
 
 EXAMPLES
+  meanfield-sgd decide "z1 + z1*z2*z3" --activation tanh
+  meanfield-sgd decide "z1 + z1*z2*z3" --subspace "z2 - z3" --certificate --json
+  meanfield-sgd decide --file targets.txt --activation gelu > verdicts.jsonl
   meanfield-sgd simulate "z1 + z1*z2" --activation "tanh(y+1/2)"
   meanfield-sgd simulate "z1 + z1*z2" --activation tanh --subspace z2 --time 20
   meanfield-sgd simulate "z1 + z1*z2" --method sgd --neurons 4096 --dimension 256 --json > run.json
@@ -63,6 +66,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="meanfield-sgd", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"meanfield-sgd {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _cli_decide.add_parser(commands, _EPILOG)
     run = commands.add_parser(
         "simulate",
         help="train a network on a target and print its loss curve",
@@ -249,8 +253,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output went away (head, a closed pager): not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as problem:  # a full disk
+        _drop_output()
+        print(f"meanfield-sgd: cannot read or write: {problem.strerror or problem}", file=sys.stderr)
+        return 1
+
+
+def _drop_output() -> None:
+    """What is left in the buffer cannot be written: keep Python from trying again, and complaining, at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -37,14 +37,18 @@ class Target:
 
     smoothed: Terms
     variables: tuple[str, ...]
-    text: str
     exact: bool = True
     tolerance: float = 0.0
     polynomial: Polynomial | None = field(default=None, compare=False)
+    given_text: str = field(default="", compare=False)  # where there is no polynomial
 
     @property
     def p(self) -> int:
         return len(self.variables)
+
+    @cached_property
+    def text(self) -> str:
+        return self.given_text or str(self.polynomial)
 
     @cached_property
     def degree(self) -> int:
@@ -103,7 +107,7 @@ class Target:
     def as_numeric(self, tolerance: float) -> Target:
         """The same target with multiple-precision coefficients."""
         smoothed = {key: number(c) for key, c in self.smoothed.items()}
-        return Target(smoothed, self.variables, self.text, False, tolerance, self.polynomial)
+        return Target(smoothed, self.variables, False, tolerance, self.polynomial, self.given_text)
 
 
 def derivative(terms: Terms, i: int) -> Terms:
@@ -186,7 +190,7 @@ def read_target(h: Any, *, basis: Any = None, tolerance: float = FLOAT_TOLERANCE
         polynomial = h if isinstance(h, Polynomial) else Polynomial(h) if not isinstance(h, Mapping) else None
         polynomial = Polynomial.from_terms(h) if polynomial is None else polynomial
         terms, variables, is_exact = polynomial._terms, polynomial.variables, True
-    text = str(polynomial) if polynomial is not None else _numeric_text(terms, variables)
+    text = "" if polynomial is not None else _numeric_text(terms, variables)
     if basis is not None:
         rows, exact_rows = read_rows(basis, _width(basis, variables), "basis")
         if len(rows) != len(variables):
@@ -194,16 +198,16 @@ def read_target(h: Any, *, basis: Any = None, tolerance: float = FLOAT_TOLERANCE
         names = variables if len(rows[0]) == len(variables) else default_variables(len(rows[0]))
         if is_exact and exact_rows:
             polynomial = Polynomial._of(_sparse.bounded(substitute(terms, rows)), names)
-            terms, text = polynomial._terms, str(polynomial)
+            terms = polynomial._terms
         else:
+            text = f"{text or polynomial} in a basis of floats"
             is_exact, polynomial = False, None
             terms = substitute({k: number(c) for k, c in terms.items()}, [[number(x) for x in row] for row in rows])
-            text = f"{text} in a basis of floats"
         variables = names
     smoothed = polynomial._smoothed if polynomial is not None else _smooth(terms, len(variables))
-    target = Target(smoothed, tuple(variables), text, is_exact, 0.0 if is_exact else float(tolerance), polynomial)
+    target = Target(smoothed, tuple(variables), is_exact, 0.0 if is_exact else float(tolerance), polynomial, text)
     if not target.powers or (not is_exact and _size(terms) == 0):
-        raise InputError(f"the target {quote(text)} is constant: there is nothing to learn")
+        raise InputError(f"the target {quote(target.text)} is constant: there is nothing to learn")
     return target
 
 
@@ -256,4 +260,4 @@ def _numeric_text(terms: Terms, variables: Sequence[str]) -> str:
     for key, c in sorted(terms.items()):
         powers = [f"{v}**{e}" if e > 1 else v for v, e in zip(variables, _sparse.exponents(key, len(variables))) if e]
         pieces.append("*".join([real.nstr(c, 6), *powers]))
-    return " + ".join(pieces[:12]).replace("+ -", "- ") + (" + ..." if len(pieces) > 12 else "")
+    return (" + ".join(pieces[:12]) or "0").replace("+ -", "- ") + (" + ..." if len(pieces) > 12 else "")

@@ -10,7 +10,7 @@ Which orders count: all of them for an activation that is no polynomial, those u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import factorial, lcm, prod
 from typing import Any
 
@@ -84,22 +84,24 @@ def counting_orders(target: Target, activation: Any, *, bias: bool) -> tuple[int
 
 
 def reach(target: Target, orders: Iterable[int], say: Callable[[str], None] | None = None) -> ReachedSubspace:
+    """:func:`reached_subspace` where the target is read and the orders that count are known."""
     orders = tuple(orders)
-    gradient, unit = target.gradient(target.restricted(orders)), 1
-    if target.exact and all(is_rational(c) for part in gradient for c in part.values()):
-        gradient, unit = _whole(gradient)
+    parts, unit = [target.by_order.get(k, {}) for k in orders], 1
+    if target.exact and all(is_rational(c) for part in parts for c in part.values()):
+        parts, unit = _whole(parts)
+    gradients = [target.gradient(part) for part in parts]
     span, steps, level = target.span(), [], 0
-    while span.dimension < target.p:  # a span that is everything is closed
+    most = target.support.dimension  # a span that is the support is closed
+    while span.dimension < most:
         if say is not None:
             say(f"gradient on U_{level}, of dimension {span.dimension}")
         known = [step.direction for step in steps]
-        found = _contractions(gradient, known, target.p)
         level += 1
-        for gamma, vector in found:
+        for gamma, vector in _contractions(gradients, known, target.p):
             new = span.add(vector, target.scale)
             if new is not None:
                 steps.append(_step(gamma, vector, new, level, unit, target))
-                if span.dimension == target.p:
+                if span.dimension == most:
                     break
         if not steps or steps[-1].level < level:
             break
@@ -111,23 +113,25 @@ def reach(target: Target, orders: Iterable[int], say: Callable[[str], None] | No
     return ReachedSubspace._of(span, target, chain=chain, steps=finished, orders=orders, _target=target)
 
 
-def _whole(gradient: list[dict[int, Any]]) -> tuple[list[dict[int, int]], int]:
+def _whole(parts: list[dict[int, Any]]) -> tuple[list[dict[int, int]], int]:
     """Whole-number multiples by one common factor: Python's integers are several times faster than fractions."""
-    unit = lcm(*(int(c.denominator) for part in gradient for c in part.values()))
-    return [{k: int(c.numerator) * (unit // int(c.denominator)) for k, c in part.items()} for part in gradient], unit
+    unit = lcm(*(int(c.denominator) for part in parts for c in part.values()))
+    return [{k: int(c.numerator) * (unit // int(c.denominator)) for k, c in part.items()} for part in parts], unit
 
 
-def _contractions(gradient: list[dict[int, Any]], known: list[Any], p: int) -> list[tuple[tuple[int, ...], list[Any]]]:
-    """(gamma, C_{|gamma|+1}[u^gamma]/gamma!) by degree: the coefficients of grad H(sum t_i u_i) in t."""
+def _contractions(
+    gradients: list[list[dict[int, Any]]], known: list[Any], p: int
+) -> Iterator[tuple[tuple[int, ...], list[Any]]]:
+    """(gamma, C_{|gamma|+1}[u^gamma]/gamma!) by degree: the coefficients of grad H(sum t_i u_i) in t, as needed."""
     columns = [[u[i] for u in known] for i in range(p)]
-    vectors: dict[int, list[Any]] = {}
-    for i, part in enumerate(gradient):
-        for key, c in substitute(part, columns).items():
-            if c:
-                vectors.setdefault(key, [0] * p)[i] = c
-    width = len(known)
-    named = [(_sparse.exponents(key, width), vector) for key, vector in vectors.items()]
-    return sorted(named, key=lambda item: (sum(item[0]), tuple(-e for e in item[0])))
+    for parts in gradients:
+        vectors: dict[int, list[Any]] = {}
+        for i, part in enumerate(parts):
+            for key, c in substitute(part, columns).items():
+                if c:
+                    vectors.setdefault(key, [0] * p)[i] = c
+        named = [(_sparse.exponents(key, len(known)), vector) for key, vector in vectors.items()]
+        yield from sorted(named, key=lambda item: [-e for e in item[0]])
 
 
 def _step(gamma: Any, vector: Any, new: Any, level: int, unit: int, target: Target) -> Contraction:

@@ -32,19 +32,30 @@ def entry_text(x: Any) -> str:
     """A number as text: exact ones can be read back."""
     if isinstance(x, float):
         return f"{x:.6g}"
-    negative, text = number_text(exact(x))
+    try:
+        negative, text = number_text(exact(x))
+    except InputError:  # a number of the activation, such as tanh(1/2)
+        return str(x)
     return f"-{text}" if negative else text
 
 
+def _is_plain(row: Sequence[Any]) -> bool:
+    """Whether all entries are rationals or sums of square roots."""
+    try:
+        return all(exact(x) is not None for x in row)
+    except InputError:
+        return False
+
+
 def form_text(row: Sequence[Any], variables: Sequence[str]) -> str:
-    """A vector as a linear form: "z1 - 2*z2"; numeric ones as a row of numbers."""
-    if any(isinstance(x, float) for x in row):
+    """A vector as a linear form: "z1 - 2*z2"; one of floats or of other numbers as a row."""
+    if not _is_plain(row):
         return "(" + ", ".join(map(entry_text, row)) + ")"
     return polynomial_text({1 << 8 * i: exact(x) for i, x in enumerate(row) if x}, variables)
 
 
 def form_latex(row: Sequence[Any], variables: Sequence[str]) -> str:
-    if any(isinstance(x, float) for x in row):
+    if not _is_plain(row):
         return "(" + ", ".join(map(entry_text, row)) + ")"
     return polynomial_latex({1 << 8 * i: exact(x) for i, x in enumerate(row) if x}, variables)
 
@@ -74,8 +85,13 @@ class Subspace:
     def dimension(self) -> int:
         return len(self.basis)
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The basis as linear forms: ("z2", "z1 - z3")."""
+        return tuple(form_text(row, self.variables) for row in self.basis)
+
     def __str__(self) -> str:
-        return "{0}" if not self.basis else "span{" + ", ".join(form_text(r, self.variables) for r in self.basis) + "}"
+        return "span{" + ", ".join(self.forms) + "}" if self.basis else "{0}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import sys
 from collections.abc import Callable
@@ -13,8 +12,8 @@ from sympy import QQ
 
 from .. import _line as line
 from .._expression import quote
-from ..activation import Activation
 from ..errors import InputError
+from . import _summary
 from ._linear import null_space
 from ._target import FLOAT_TOLERANCE, Target, as_activation, read_target
 from .reflective import beyond, complement, counting_orders, half, reach, unexplained
@@ -125,85 +124,21 @@ class Verdict:
 
     # ---- for people ----
 
-    def _rows(self) -> list[tuple[str, str]]:
-        """(what, answer) line by line: shared by the summary and the tables."""
-        rows = [
-            ("target", f"{self.target}   (degree {self.degree})"),
-            ("activation", f"{self.activation}: {self._orders}"),
-            ("verdict", f"{self.verdict.upper()}: {self._reason()}"),
-            ("support V", f"dimension {self.support.dimension}: {self.support}"),
-            ("reached U*", f"dimension {self.reached.dimension}: {self.reached}{_chain(self.reached)}"),
-            ("reflective S", _trap(self.reflective, self.reflective_floor, "none: u free, nothing is hidden")),
-            ("invariant S, no bias", _trap(self.invariant, self.invariant_floor, "none")),
-            ("Taylor flow (4.1)", self._taylor_text()),
-            ("expressivity floor", f"{entry_text(self.expressivity_floor)} for networks without bias"),
-            ("isotropic leap", "at most 1" if self.isotropic_leap_at_most_one else "above 1"),
-            ("arithmetic", self._arithmetic_text()),
-        ]
-        if self.note:
-            rows.append(("note", self.note))
-        return rows
-
-    def _reason(self) -> str:
-        if self.verdict == "trapped" and self.reflective.dimension:
-            floor = entry_text(self.reflective_floor)
-            return f"training from w_S = 0 never sees S = {self.reflective}; the loss stays at or above {floor}"
-        if self.verdict == "trapped":
-            floor = entry_text(self.invariant_floor)
-            return f"nothing is reflective, but without a bias {self.invariant} stays unseen; loss at or above {floor}"
-        if self.verdict == "learnable":
-            text = f"the Taylor coefficients span V at order {self.taylor.order}, so Chen and Ge's two-stage strategy learns it"
-            if entry_text(self.expressivity_floor) not in ("0", "-0"):
-                text += "; trained with this activation alone, see the expressivity floor"
-            return text
-        if self.verdict == "gap":
-            return "nothing is trapped by symmetry, yet the Taylor coefficients do not span V"
-        return "nothing is trapped by symmetry; the Taylor condition does not apply, or is not settled"
-
-    def _taylor_text(self) -> str:
-        t = self.taylor
-        if t is None:
-            return "none: the activation has no Taylor series at 0, or none is known"
-        if not t.dimension:
-            return "w = 0 stays: all coefficients vanish"
-        text = f"span{{c_1, c_2, ...}} has dimension {t.dimension}, reached at order {t.order}; "
-        if t.proof == "bound":
-            proved = "proved at all orders" if self.margin is None else "the same at all orders"
-            return text + f"{proved} (no activation with these orders reaches more)"
-        if t.proof == "invariant set":
-            return text + f"proved at all orders: the curve stays in {' = '.join([*t.equations, '0'])}"
-        return text + f"known up to order {t.searched} only"
-
-    def _arithmetic_text(self) -> str:
-        if self.margin is None:
-            return self.arithmetic
-        low, high = self.margin
-        return f"{self.arithmetic}: zero below {self.tolerance:.0e}; counted >= {low:.1e}, dropped <= {high:.1e}"
+    def summary(self, width: int = 100) -> str:
+        """The printed summary, wrapped to a number of columns."""
+        return _summary.text(self, width)
 
     def __str__(self) -> str:
-        width = max(len(name) for name, _ in self._rows())
-        lines = [f"{name:<{width}}  {text}" for name, text in self._rows()]
-        at = next(i for i, line in enumerate(lines) if line.startswith("reached"))
-        steps = [f"{'':<{width}}    u{j} = {step}" for j, step in enumerate(self.reached.steps, 1)]
-        return "\n".join([*lines[: at + 1], *steps, *lines[at + 1 :]])
+        return self.summary()
 
     def __repr__(self) -> str:
         return f"<Verdict {self.verdict}: {self.target}, {self.activation}>"
 
     def _repr_markdown_(self) -> str:
-        body = [
-            f"| {name} | {text.replace('|', chr(92) + '|').replace('*', chr(92) + '*')} |"
-            for name, text in self._rows()
-        ]
-        return "\n".join(["| question | answer |", "| --- | --- |", *body])
+        return _summary.markdown(self)
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._rows()
-        )
-        return f"<table class='docutils'><tbody>{body}</tbody></table>"
+        return _summary.as_html(self)
 
 
 def _space(space: Subspace) -> dict[str, Any]:
@@ -227,23 +162,6 @@ def _step(step: Any) -> dict[str, Any]:
         "direction": [_entry(x) for x in step.direction],
         "level": step.level,
     }
-
-
-def _chain(reached: ReachedSubspace) -> str:
-    return f", chain 0 -> {' -> '.join(map(str, reached.chain))}" if reached.chain else ""
-
-
-def _trap(space: Subspace, floor: Any, none: str) -> str:
-    if not space.dimension:
-        return none
-    return f"dimension {space.dimension}: {space}, loss floor {entry_text(floor)}"
-
-
-def _orders_text(sigma: Activation, n: int) -> str:
-    degree, seen = sigma.polynomial_degree, sorted(sigma.K_sigma(max(n, 4)))
-    kind = "no polynomial" if degree is None else f"a polynomial of degree {degree}"
-    used = ", ".join(map(str, seen)) if seen else "none"
-    return f"{kind}; without a bias it uses the Hermite orders {used}{', ...' if degree is None and seen else ''}"
 
 
 def decide(
@@ -281,6 +199,7 @@ def decide(
     """
     sigma = as_activation(activation)
     target = read_target(h, basis=basis, tolerance=tolerance)
+    wanted = _order(order, target)
     say = _speaker(progress, target)
     say(f"support of {quote(target.text)}")
     support = Subspace._of(target.support, target)
@@ -312,13 +231,13 @@ def decide(
         shown(half(beyond(target, sigma))),
         free.dimension == support.dimension,
         "trapped" if reflective.dimension or invariant.dimension else "undecided",
-        _orders=_orders_text(sigma, target.degree),
+        _orders=_summary.orders_text(sigma, target.degree),
     )
     made = _with_margin(made, target, [target.support, reached._span, usable._span])
     if line.ZERO in sigma._form.jumps:
         return replace(made, note=f"{sigma.text} is not smooth at 0: there is no Taylor flow from w = 0")
     try:
-        taylor = span_of(target, sigma, _order(order, target), usable, say, look_ahead=order is None)
+        taylor = span_of(target, sigma, wanted, usable, say, look_ahead=order is None)
     except _Stopped as stopped:
         partial = _with_taylor(made, stopped.answer, target)
         raise Interrupted("interrupted; .verdict holds what was found", partial) from None

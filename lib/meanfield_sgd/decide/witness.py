@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from sympy import QQ
@@ -20,6 +20,9 @@ from .reflective import counting_orders, inverse_of
 from .subspace import Contraction, form_text, shown, shown_rows
 
 __all__ = ["Reflectivity", "Witness", "is_reflective"]
+
+
+_CLEAR = 0.02  # |G| relative to the largest |B_k[v^k]|/k!, beyond which nobody doubts that it is not zero
 
 
 @dataclass(frozen=True)
@@ -136,25 +139,27 @@ def _witness(broken: dict[int, list[Any]], frame: list[list[Any]], sigma: Any, t
     value = shown_rows([[x * weight for x in broken[key]]])[0]
     reason = Contraction(sum(gamma) + 1, arguments, value, value, 1, target.variables)
     best: tuple[float, Any, Any, Any] = (-1.0, None, None, None)
-    enough = 0.02 * max(1.0, math.sqrt(float(number(sum(target.powers.values())))))
-    for t in _places(broken, len(frame)):
+    for t in islice(_places(broken, len(frame)), 8):
         v = [sum((c * u[i] for c, u in zip(t, frame)), 0) for i in range(target.p)]
         length, tensors = math.sqrt(float(number(dot(v, v)))), _along(broken, t, len(frame), target.p)
+        scale = max(math.sqrt(sum(x * x for x in b)) for b in tensors.values())
         for part in (1, 2, 4):
             for u in (Fraction(0), Fraction(1, 2), Fraction(-1), Fraction(2)):
                 mean = averages(sigma, max(tensors) + 1, u, length / part)
                 g = [sum(mean[k] / part**k * b[j] for k, b in tensors.items()) for j in range(target.p)]
-                size = math.sqrt(sum(x * x for x in g))
+                size = math.sqrt(sum(x * x for x in g)) / scale
                 if size > best[0]:
                     best = (size, u, [x * QQ(1, part) if target.exact else x / part for x in v], g)
-                if size > enough:
+                if size > _CLEAR:
                     break
-            if best[0] > enough:
+            if best[0] > _CLEAR:
                 break
-        if best[0] > enough / 1000:
+        if best[0] > _CLEAR / 100:
             break
     _, u, v, g = best
-    return Witness(u, tuple(map(shown, v)), tuple(0.0 if abs(x) < 1e-15 else x for x in g), reason, shown_rows(frame))
+    largest = max(map(abs, g))
+    value = tuple(0.0 if abs(x) < 1e-13 * largest else x for x in g)
+    return Witness(u, tuple(map(shown, v)), value, reason, shown_rows(frame))
 
 
 def _places(broken: dict[int, list[Any]], width: int) -> Any:
