@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meanfield_sgd import figures
+from meanfield_sgd import decide, figures
 from meanfield_sgd.simulate import Trajectory
 
 
@@ -111,3 +111,36 @@ def test_scaling_draws_the_predicted_slope_through_the_points():
     figure, (axes,) = figures.panels()
     figures.scaling(axes, x, 5 / x, 0.1 / x, predicted=-2, xlabel="$N$", ylabel="error")
     np.testing.assert_allclose(axes.lines[0].get_ydata(), 10 / x**2)  # through the mean, (2, 5/2)
+
+
+# ---- the chain -------------------------------------------------------------------------------------------------------
+
+
+def drawn(axes):
+    """Labels of directions, and the number of surfaces, in a panel of a chain."""
+    texts = [text.get_text() for text in axes.texts]
+    return texts, len(axes.collections)
+
+
+def test_chain_has_one_panel_a_level_and_labels_what_is_new():
+    reached = decide.reached_subspace("z1 + z1*z2 + z1*z2*z3")
+    panels = figures.subspace_chain(reached).axes
+    assert [axes.get_title() for axes in panels] == [f"$U_{k}$, dimension {k}" for k in range(4)]
+    labels = [[], ["$u_{1}: C_1$"], ["$u_{2}: C_2[u_1]$"], ["$u_{3}: C_3[u_1, u_2]$"]]
+    assert [drawn(axes)[0] for axes in panels] == labels
+    assert [drawn(axes)[1] for axes in panels] == [0, 0, 1, 1]  # a plane, then a ball
+    points = [np.ravel(line.get_data_3d()) for line in panels[3].lines if len(line.get_data_3d()[0]) == 1]
+    np.testing.assert_allclose(sorted(map(tuple, points)), [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]])
+
+
+def test_chain_in_the_plane_draws_unit_vectors_of_the_directions():
+    reached = decide.reached_subspace("z1 + z2 + z1*z2")
+    panels = figures.subspace_chain(reached).axes
+    assert len(panels) == 2 and panels[1].get_xlabel() == "$z_{1}$"
+    tips = [line.get_xydata()[0] for line in panels[1].lines if len(line.get_xdata()) == 1]
+    assert any(np.allclose(tip, [0.5**0.5, 0.5**0.5]) for tip in tips)
+
+
+def test_chain_refuses_what_cannot_be_drawn():
+    with pytest.raises(ValueError, match="two or three"):
+        figures.subspace_chain(decide.reached_subspace("z1 + z1*z4"))

@@ -18,7 +18,7 @@ and w(a, t) = sum_j Q_j(a) t^j with polynomials Q_j of degree at most j, whose a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from math import comb, factorial
@@ -58,6 +58,12 @@ class StageOne:
     @property
     def order(self) -> int:
         return len(self.coefficients)
+
+    def __len__(self) -> int:
+        return self.order
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.coefficients)
 
     def __getitem__(self, j: int) -> tuple[Any, ...]:
         """Q_j, counted from 1."""

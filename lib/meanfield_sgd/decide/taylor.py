@@ -10,7 +10,7 @@ Their sufficient condition asks that span{c_1, ..., c_s} be V for some s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,6 +48,12 @@ class TaylorFlow:
     @property
     def order(self) -> int:
         return len(self.coefficients)
+
+    def __len__(self) -> int:
+        return self.order
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.coefficients)
 
     def __getitem__(self, j: int) -> tuple[Any, ...]:
         """c_j, counted from 1."""
