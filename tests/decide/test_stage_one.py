@@ -232,13 +232,11 @@ def test_errors(arguments, options, match):
         stage_one(*arguments, **options)
 
 
-@pytest.mark.xfail(reason="bug: negative probabilities are accepted", strict=True)
 def test_negative_probabilities():
     with pytest.raises(InputError, match="probabilit"):
         stage_one("z1", "tanh", 2, law={1: 2, -1: -1})
 
 
-@pytest.mark.xfail(reason="bug: StageOne.along goes through sympy.nsimplify, which evaluates text as code", strict=True)
 @pytest.mark.parametrize("direction", [[0.1, 1], [1], [1, 0, 0], ["[].append(1)", 1]])
 def test_along_reads_exact_vectors_only(direction):
     with pytest.raises(InputError):

@@ -405,9 +405,10 @@ def test_gap_needs_its_own_activation():
 
 
 def test_no_jet_beyond_a_line():
-    """relu(y + 1/2) is y + 1/2 near 0: c_1 is all there is, and no proof is claimed."""
+    """relu(y + 1/2) is y + 1/2 near 0, so c_1 is all there is: that is a proof."""
     found = taylor_span("z1 + z1*z2", "relu(y + 1/2)")
-    assert found.dimension == 1 and found.bound == 2 and found.proof == "" and not found.grows
+    assert found.dimension == 1 and found.bound == 2 and found.proof == "invariant set"
+    assert found.equations == ("w2",)
     assert taylor_flow("z1 + z1*z2", "relu(y + 1/2)", 5).coefficients == ((1, 0), *[(0, 0)] * 4)
 
 

@@ -34,7 +34,7 @@ def polynomial_field(target: Target, sigma: Activation) -> list[PolyElement] | N
     if not target.exact or not all(map(is_rational, target.smoothed.values())):
         return None
     top = target.degree + 2
-    degree = None if sigma._customs else sigma.polynomial_degree
+    degree = _local_degree(sigma)
     if degree is None and not _geometric(sigma):
         return None
     jet, why = jet_of(sigma, max(top, degree or 0))
@@ -61,6 +61,14 @@ def polynomial_field(target: Target, sigma: Activation) -> list[PolyElement] | N
                 slope = _element(derivative(target.by_order.get(k, {}), i), ring)
                 field[i] += factor * (slope + w[i] * below)
     return field
+
+
+def _local_degree(sigma: Activation) -> int | None:
+    """The degree of sigma near 0 where it is a polynomial there, as relu(y + 1/2): that is all that its jet knows."""
+    parts = sigma._form.terms.items()
+    if sigma._customs or not all(kind == "one" or (kind == "step" and not alpha) for (kind, alpha, _), _ in parts):
+        return None
+    return max((len(p) - 1 for _, p in parts), default=0)
 
 
 def _geometric(sigma: Activation) -> bool:

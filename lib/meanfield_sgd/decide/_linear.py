@@ -7,6 +7,7 @@ that the caller knows, exceeds the tolerance; it remembers how close the calls w
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable, Sequence
 from math import gcd, lcm
 from typing import Any
@@ -24,6 +25,13 @@ DIGITS = 60
 
 real = MPContext()  # our own: nobody else's precision is touched
 real.dps = DIGITS + 15
+
+
+def _restored(parts: tuple[Any, ...]) -> Any:
+    return real.make_mpf(parts)
+
+
+copyreg.pickle(real.mpf, lambda x: (_restored, (x._mpf_,)))  # the class of a private context has no importable name
 
 Vector = Sequence[Any]
 

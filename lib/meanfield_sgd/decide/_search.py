@@ -38,10 +38,10 @@ class Search:
                 for k, part in parts.items()
             }
         self.curve = Curve(parts, target.p, values)
-        self._majorant = None
+        self.majorant = None
         if self.numeric:
             sizes = {k: {key: abs(c) for key, c in part.items()} for k, part in parts.items()}
-            self._majorant = Curve(sizes, target.p, [abs(x) for x in values])
+            self.majorant = Curve(sizes, target.p, [abs(x) for x in values])
         self.scale: Any = None
 
     @staticmethod
@@ -60,8 +60,8 @@ class Search:
 
     def step(self) -> list[Any]:
         """The next j! c_j, times unit^j alpha^j beta^(2j-1)."""
-        if self._majorant is not None:
-            size = self._majorant.step()
+        if self.majorant is not None:
+            size = self.majorant.step()
             self.scale = real.sqrt(sum(x * x for x in size))
         return self.curve.step()
 

@@ -70,13 +70,21 @@ def _primitive(kind: str, alpha: Any, beta: Any, y: Any) -> tuple[Any, Any]:
 
 
 def averages(sigma: Activation, orders: int, u: Fraction, r: float) -> list[float]:
-    """[r^-k E[sigma'(u + r g) He_k(g)] for k < orders], which is E[sigma^(k+1)(u + r g)] where that exists; r > 0."""
+    """[r^-k E[sigma'(u + r g) He_k(g)] for k < orders], which is E[sigma^(k+1)(u + r g)] where that exists.
+
+    For r of order 1: the panels of the quadrature are made for that. At r = 0 only k = 0 is meaningful.
+    """
     at, u, r = slope(sigma), _mp.mpf(u.numerator) / u.denominator, _mp.mpf(r)
     if not r:  # v = 0: only k = 0 is meaningful
         return [float(at(u))] + [0.0] * (orders - 1)
-    breaks = sorted({(_mp.mpf(b) - u) / r for b in sigma.breakpoints})
-    points = [_mp.mpf(x) for x in range(-_CUT, _CUT + 1, 2)] + [b for b in breaks if abs(b) < _CUT]
-    points.sort()
+    points = {_mp.mpf(x) for x in range(-_CUT, _CUT + 1, 2)}
+    points |= {(_mp.mpf(b) - u) / r for b in sigma.breakpoints}
+    for (_, alpha, beta), _ in sigma._form.terms.items():  # where a steep function of alpha*y + beta has its step
+        if alpha:
+            alpha, beta = _mp.mpf(number(alpha)), _mp.mpf(number(beta))
+            centre, width = (-beta / alpha - u) / r, 1 / (abs(alpha) * r)
+            points |= {centre + k * width for k in (-8, -3, -1, 0, 1, 3, 8)}
+    points = sorted(x for x in points if abs(x) <= _CUT)
     cache: dict[Any, Any] = {}
 
     def density(g: Any) -> Any:

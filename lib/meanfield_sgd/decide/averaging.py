@@ -29,6 +29,8 @@ from ._linear import ExactSpan
 from ._search import Search
 from ._series import Monomials
 from ._target import as_activation, read_target
+from .reflective import counting_orders, reach
+from .taylor import whole_order
 
 __all__ = ["AveragingExponents", "averaging_exponents"]
 
@@ -46,7 +48,7 @@ class AveragingExponents:
             at most n), False where it is not degenerate, None where the search ended without a proof.
         hypersurfaces: how many independent polynomials of degree at most n vanish on the curve, where ``singular``.
         adapted: o_1 < ... < o_p, the valuations of linear forms; fewer than p where the Taylor condition fails.
-        copies: 2 n o_p, for the average of p copies; None where the Taylor condition fails.
+        copies: 2 n o_p, for the average of p copies; None where the linear forms have fewer than p valuations.
         searched: the last order of the series.
     """
 
@@ -61,7 +63,7 @@ class AveragingExponents:
 
     def __str__(self) -> str:
         one = f"T^{self.one_copy}" if self.one_copy is not None else "singular" if self.singular else "not found"
-        many = f"T^{self.copies}" if self.copies is not None else "singular"
+        many = f"T^{self.copies}" if self.copies is not None else "singular" if self.singular else "not found"
         return f"lambda_min: one copy {one}, averaged copies {many} (valuations {list(self.valuations)})"
 
 
@@ -92,7 +94,7 @@ def averaging_exponents(
     if isinstance(n, bool) or not hasattr(n, "__index__") or not 1 <= n <= 20:
         raise InputError(f"degree must be a whole number from 1 to 20, got {n!r:.40}")
     m = comb(n + target.p, target.p)
-    most = max(40, 3 * m) if order is None else order
+    most = max(40, 3 * m) if order is None else whole_order(order)
     jet, why = jet_of(sigma, most)
     if jet.generators or jet.arithmetic == "60 digits":
         raise InputError(f"averaging_exponents needs a jet of rationals and square roots; here: {jet.field_name}")
@@ -154,7 +156,9 @@ def _degenerate(
     """
     kernel = _relations(keys, rows, reached)
     if not kernel:
-        return False, 0
+        return None, 0
+    if reach(target, counting_orders(target, sigma, bias=False)).dimension < target.p:
+        return True, len(kernel)  # the curve stays in a hyperplane
     field = polynomial_field(target, sigma)
     if field is None or not all(is_rational(c) for q in kernel for c in q.values()):
         return None, len(kernel)

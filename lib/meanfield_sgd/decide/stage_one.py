@@ -28,7 +28,9 @@ import sympy as sp
 from sympy import QQ
 
 from .. import _sparse
+from .._exact import sign
 from .._exact_input import exact
+from .._polynomial_linear import directions
 from ..errors import InputError
 from ._jets import expression, formal_jet
 from ._ring import Element, exponent, generator
@@ -71,10 +73,14 @@ class StageOne:
             raise InputError(f"Q_{j} was not computed; known are Q_1, ..., Q_{self.order}")
         return self.coefficients[j - 1]
 
-    def along(self, direction: Sequence[Any]) -> tuple[int, Any] | None:
-        """(j, polynomial in a): the leading term of direction . w in t; None where it vanishes up to ``order``."""
+    def along(self, direction: Sequence[Any] | str) -> tuple[int, Any] | None:
+        """(j, polynomial in a): the leading term of direction . w in t; None where it vanishes up to ``order``.
+
+        ``direction`` is a vector of exact numbers, or a linear form as text ("z1 - z2").
+        """
+        (row,) = directions([direction], self.variables, "along")
         for j, q in enumerate(self.coefficients, 1):
-            value = sp.expand(sum(sp.nsimplify(x) * y for x, y in zip(direction, q)))
+            value = sp.expand(sum(expression(x, ()) * y for x, y in zip(row, q)))
             if value != 0:
                 return j, value
         return None
@@ -137,8 +143,8 @@ def _moments(law: Any, count: int) -> tuple[list[Any], str]:
     if not isinstance(law, Mapping) or not law:
         raise InputError('law is "uniform" or a dict {value: probability} of exact numbers')
     atoms = [(exact(value, "law"), exact(weight, "law")) for value, weight in law.items()]
-    if sum((weight for _, weight in atoms), 0) != 1:
-        raise InputError("law: the probabilities must add up to 1")
+    if sum((weight for _, weight in atoms), 0) != 1 or any(sign(weight) < 0 for _, weight in atoms):
+        raise InputError("law: the probabilities must be >= 0 and add up to 1")
     found, powers = [], [weight for _, weight in atoms]
     for _ in range(count):
         found.append(sum(powers, 0))

@@ -100,12 +100,15 @@ def default_order(p: int, n: int) -> int:
     return max(13, min(24, sum((n - 1) ** i for i in range(p))))
 
 
-def _order(order: int | None, target: Target) -> int:
-    if order is None:
-        return default_order(len(target.support.rows), target.degree)
+def whole_order(order: Any) -> int:
+    """``order``, if it is one."""
     if isinstance(order, bool) or not hasattr(order, "__index__") or not 1 <= order <= MAX_ORDER:
         raise InputError(f"order must be a whole number from 1 to {MAX_ORDER}, got {order!r:.40}")
     return order.__index__()
+
+
+def searched_order(order: int | None, target: Target) -> int:
+    return default_order(target.support.dimension, target.degree) if order is None else whole_order(order)
 
 
 def taylor_flow(
@@ -133,7 +136,7 @@ def taylor_flow(
     independent expansion in raw moments.
     """
     target = read_target(h, basis=basis, tolerance=tolerance)
-    order = _order(order, target)
+    order = searched_order(order, target)
     if (activation is None) == (jet is None):
         raise InputError("taylor_flow: give an activation or a jet (s_1, s_2, ...), one of the two")
     if jet is not None:
@@ -184,7 +187,7 @@ def taylor_span(
     Args:
         activation: an Activation or a text with derivatives at 0.
         order: how far to search; default min(24, 1 + (n-1) + ... + (n-1)^(p-1)) and at least 13, with p the dimension of
-            the support and n the degree.
+            the support and n the degree, and further where a later coefficient, up to three times as far, is new.
         progress: called with a line of text before each order.
 
     Raises:
@@ -194,9 +197,9 @@ def taylor_span(
     """
     target = read_target(h, basis=basis, tolerance=tolerance)
     sigma = as_activation(activation)
-    wanted = _order(order, target)
+    wanted = searched_order(order, target)
     closed = reach(target, counting_orders(target, sigma, bias=False))
-    return span_of(target, sigma, wanted, closed, progress)
+    return span_of(target, sigma, wanted, closed, progress, look_ahead=order is None)
 
 
 def span_of(
@@ -204,29 +207,40 @@ def span_of(
 ) -> TaylorSpan:
     """:func:`taylor_span` where the target is read and U for K_sigma known.
 
-    With ``look_ahead`` the search goes on, up to three times as far, as long as it is cheap and the question is open; the
-    answer counts those orders only if one of them brings a new direction.
+    With ``look_ahead`` an open search goes on, up to three times as far; the answer counts those orders only if one of
+    them brings a new direction.
     """
     jet, why = jet_of(sigma, wanted)
     searched = min(wanted, jet.order)
     search = Search(target, jet)
     span, fresh = search.growth, []
     least = _run(search, span, closed, fresh, searched, progress)
-    if look_ahead and searched == wanted and span.dimension < closed.dimension and isinstance(span, ExactSpan):
-        longer, _ = jet_of(sigma, 3 * wanted)
-        search, span, fresh = Search(target, longer), ExactSpan(target.p), []
-        further = _run(search, span, closed, fresh, longer.order, progress)
-        if further is not None and further > wanted:
-            searched = least = further
     done = _answer(target, search, span, least, searched, closed, fresh, why if searched < wanted else "")
+    if not done.proof:
+        done = _proved(done, target, sigma, span)
+    if done.proof or not look_ahead or searched < wanted:
+        return done
+    longer, _ = jet_of(sigma, 3 * wanted)
+    if longer.values[: wanted + 1] == jet.values:
+        search.curve.jet = longer.values
+    else:  # another common denominator: start again
+        search = Search(target, longer)
+        span, fresh = search.growth, []
+    if search.majorant is not None and search.majorant.jet is not search.curve.jet:
+        search = Search(target, longer)
+        span, fresh = search.growth, []
+    further = _run(search, span, closed, fresh, longer.order, progress)
+    if further is None or further <= wanted:
+        return done
+    done = _answer(target, search, span, further, further, closed, fresh, "")
     return done if done.proof else _proved(done, target, sigma, span)
 
 
 def _run(search: Search, span: Any, closed: Any, fresh: list[Any], end: int, progress: Any) -> int | None:
-    """Enlarge the span by c_1, ..., c_end, until it is full; returns the last order that was new."""
-    least, j = None, 0
+    """Enlarge the span by the coefficients up to c_end, until it is full; returns the last order that was new."""
+    least, j = None, search.curve.order
     try:
-        for j in range(1, end + 1):
+        for j in range(search.curve.order + 1, end + 1):
             if span.dimension == closed.dimension:
                 break
             if progress is not None:

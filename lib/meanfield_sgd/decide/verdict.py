@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +19,7 @@ from ._linear import null_space
 from ._target import FLOAT_TOLERANCE, Target, as_activation, read_target
 from .reflective import beyond, complement, counting_orders, half, reach, unexplained
 from .subspace import ReachedSubspace, Subspace, entry_text, shown
-from .taylor import TaylorSpan, _order, _Stopped, span_of
+from .taylor import TaylorSpan, _Stopped, default_order, searched_order, span_of
 
 __all__ = ["Interrupted", "Verdict", "decide"]
 
@@ -51,7 +52,8 @@ class Verdict:
         expressivity_floor: no network without bias gets below, however it is trained.
         isotropic_leap_at_most_one: whether nothing is reflective for activations that are no polynomials.
         verdict: "trapped" where ``reflective`` or ``invariant`` is not {0}; else "learnable" where the Taylor span is V,
-            "gap" where it is not, "undecided" where the jet is not known far enough.
+            "gap" where it is not (``note`` says so where that is not proved at all orders), "undecided" where the jet is not
+            known, or was not searched, far enough.
         note: why ``taylor`` is None or short, or "".
         margin: (smallest relative size that counted as not zero, largest that counted as zero); None where exact.
         tolerance: between the two; None where exact.
@@ -185,7 +187,8 @@ def decide(
             rotation by an angle is a matrix of floats; exact numbers keep the answer exact.
         tolerance: of numeric answers, relative to the standard deviation of h.
         progress: a function that is given a line of text before each stage; True prints the lines on stderr, False
-            nothing. Default: prints for targets with more than 8 variables, 200 terms or degree above 6.
+            nothing. Default: prints for targets with more than 8 variables, 200 terms or degree above 6, and for all after
+            three seconds.
 
     Returns:
         a :class:`Verdict`.
@@ -199,7 +202,7 @@ def decide(
     """
     sigma = as_activation(activation)
     target = read_target(h, basis=basis, tolerance=tolerance)
-    wanted = _order(order, target)
+    wanted = searched_order(order, target)
     say = _speaker(progress, target)
     say(f"support of {quote(target.text)}")
     support = Subspace._of(target.support, target)
@@ -248,11 +251,16 @@ def decide(
 
 def _with_taylor(made: Verdict, taylor: TaylorSpan, target: Target) -> Verdict:
     verdict, note = made.verdict, taylor.note
+    if not note and not taylor.proof and taylor.grows:
+        note = f"a Taylor coefficient beyond order {taylor.searched} leaves the span found: search further"
+    usual = default_order(made.support.dimension, made.degree)
+    if not note and not taylor.proof and taylor.searched < usual:
+        note = f"the Taylor coefficients were searched up to order {taylor.searched} only, fewer than the usual {usual}"
     if verdict != "trapped":
         full = taylor.dimension == made.support.dimension
-        verdict = "learnable" if full else "undecided" if taylor.note else "gap"
-    if taylor.grows and not note:
-        note = f"a Taylor coefficient beyond order {taylor.searched} leaves the span found: search further"
+        verdict = "learnable" if full else "undecided" if note else "gap"
+    if not note and not taylor.proof:
+        note = f"no proof: that the Taylor coefficients span no more is known up to order {taylor.searched} only"
     label = made.arithmetic if taylor.arithmetic != "60 digits" else "60 digits"
     made = replace(made, taylor=taylor, verdict=verdict, note=note, arithmetic=label)
     return _with_margin(made, target, [taylor._span])
@@ -274,9 +282,16 @@ def _floor(target: Target, space: Subspace) -> Any:
 
 
 def _speaker(progress: Any, target: Target) -> Callable[[str], None]:
+    """Says what is being done: always for large targets, and for all once it has taken three seconds."""
     if callable(progress):
         return progress
+    if progress is False:
+        return lambda text: None
     large = target.p > LARGE["variables"] or target.degree > LARGE["degree"] or len(target.smoothed) > LARGE["terms"]
-    if progress is True or (progress is None and large):
-        return lambda text: print(f"decide: {text}", file=sys.stderr, flush=True)
-    return lambda text: None
+    quiet_until = 0.0 if progress is True or large else time.monotonic() + 3
+
+    def say(text: str) -> None:
+        if time.monotonic() >= quiet_until:
+            print(f"decide: {text}", file=sys.stderr, flush=True)
+
+    return say

@@ -142,9 +142,12 @@ def _witness(broken: dict[int, list[Any]], frame: list[list[Any]], sigma: Any, t
     for t in islice(_places(broken, len(frame)), 8):
         v = [sum((c * u[i] for c, u in zip(t, frame)), 0) for i in range(target.p)]
         length, tensors = math.sqrt(float(number(dot(v, v)))), _along(broken, t, len(frame), target.p)
-        scale = max(math.sqrt(sum(x * x for x in b)) for b in tensors.values())
-        for part in (1, 2, 4):
+        unit = max(1, math.ceil(length))  # |v| <= 1: neither is sigma' lost in its tails, nor is an exponential huge
+        scale = max(math.sqrt(sum(x * x for x in b)) / unit**k for k, b in tensors.items())
+        for part in (unit, 2 * unit, 4 * unit):
             for u in (Fraction(0), Fraction(1, 2), Fraction(-1), Fraction(2)):
+                if not length and float(u) in sigma.breakpoints:
+                    continue  # sigma' has no value there
                 mean = averages(sigma, max(tensors) + 1, u, length / part)
                 g = [sum(mean[k] / part**k * b[j] for k, b in tensors.items()) for j in range(target.p)]
                 size = math.sqrt(sum(x * x for x in g)) / scale
