@@ -151,6 +151,16 @@ def test_forged_certificates_do_not_verify():
     assert not dataclasses.replace(lonely, basis=((1, 0, 0), (0, 0, 1))).verify()
     # orders that do not count
     assert not dataclasses.replace(reached, orders=(1, 2)).verify()
+    # the chain and the levels
+    assert not dataclasses.replace(reached, chain=(3,)).verify()
+    assert not with_step(reached, 2, level=2).verify()
+    # a contraction that vanishes gives no direction
+    trap, axes = reached_subspace("z1 + z1*z2*z3"), tuple(tuple(Fraction(i == j) for j in range(3)) for i in range(3))
+    first = trap.steps[0]
+    second = dataclasses.replace(first, order=2, arguments=(1,), value=(Fraction(0),) * 3, direction=axes[1], level=2)
+    third = dataclasses.replace(first, order=3, arguments=(1, 2), value=axes[2], direction=axes[2], level=3)
+    forged = dataclasses.replace(trap, steps=(first, second, third), basis=axes, chain=(1, 2, 3))
+    assert trap.verify() and not forged.verify()
     quadratic = reached_subspace("z1 + z1*z2 + z1*z2*z3", "y + y**2")
     assert quadratic.dimension == 2 and quadratic.verify()
     assert not dataclasses.replace(quadratic, orders=(1, 2, 3)).verify()

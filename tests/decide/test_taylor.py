@@ -178,6 +178,11 @@ JETS = [
     "erf(y + 1/2)",
     "gaussian(y - 1)",
     "erf + tanh",
+    "sin(y + 1) + sin(3*y + 3)",
+    "sin(y + 1) + cos(2*y + 1/2)",
+    "sin(y + 1/3) + cos(y/2 - 1/7) + exp(y)",
+    "erf(y + 1/2) + erf(y + 1)",
+    "elu(y + 1)",
 ]
 
 

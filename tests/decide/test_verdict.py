@@ -133,6 +133,25 @@ def test_relu_says_why_there_is_no_taylor_flow():
     assert moved.verdict == "gap" and moved.taylor.proof == "invariant set" and not moved.note
 
 
+@pytest.mark.parametrize("activation", ["relu(y + 1/2)", "abs(y + 1)", "elu(y + 1)"])
+def test_what_is_linear_near_zero_has_a_proved_gap(activation):
+    """The jet at 0 sees a line; what the flow does later is beyond all orders."""
+    found = decide("z1 + z1*z2", activation)
+    assert found.verdict == "gap" and found.taylor.equations == ("w2",) and found.arithmetic == "exact"
+
+
+def test_slope_zero_at_zero_is_stationary():
+    found = decide("z1 + z1*z2", "exp(y) - y")
+    assert found.verdict == "gap" and found.taylor.dimension == 0 and found.taylor.proof == "invariant set"
+    assert "w = 0 is stationary" in unwrapped(found) and found.to_dict()["taylor"]["order"] is None
+
+
+def test_both_traps_are_told():
+    text = unwrapped(decide("z1 + z1*z2 + z1*z3*z4", "tanh"))
+    assert "S = span{z3, z4}; the loss stays at or above 1/2" in text
+    assert "without a bias it never sees span{z2, z3, z4}, at or above 1" in text
+
+
 def test_a_gap_that_is_not_proved_says_so(monkeypatch):
     """Where no proof is found the verdict is still "gap", with a note about how far it was looked."""
     monkeypatch.setattr("meanfield_sgd.decide.taylor.polynomial_field", lambda *arguments: None)

@@ -18,8 +18,10 @@ from sympy.polys.groebnertools import groebner
 from sympy.polys.orderings import grevlex
 from sympy.polys.rings import PolyElement, PolyRing
 
+from .. import _line as line
 from .. import _sparse
-from .._exact import is_rational
+from .._activation_form import ONE_KEY, NormalForm, primitive
+from .._exact import is_rational, sign
 from ..activation import Activation
 from ._jets import jet_of
 from ._target import Target, derivative
@@ -34,8 +36,9 @@ def polynomial_field(target: Target, sigma: Activation) -> list[PolyElement] | N
     if not target.exact or not all(map(is_rational, target.smoothed.values())):
         return None
     top = target.degree + 2
-    degree = _local_degree(sigma)
-    if degree is None and not _geometric(sigma):
+    germ = _germ(sigma)
+    degree = None if germ is None else germ.degree
+    if germ is None or (degree is None and not _geometric(germ)):
         return None
     jet, why = jet_of(sigma, max(top, degree or 0))
     if why or jet.generators or not all(map(is_rational, jet.values)):
@@ -63,24 +66,32 @@ def polynomial_field(target: Target, sigma: Activation) -> list[PolyElement] | N
     return field
 
 
-def _local_degree(sigma: Activation) -> int | None:
-    """The degree of sigma near 0 where it is a polynomial there, as relu(y + 1/2): that is all that its jet knows."""
-    parts = sigma._form.terms.items()
-    if sigma._customs or not all(kind == "one" or (kind == "step" and not alpha) for (kind, alpha, _), _ in parts):
+def _germ(sigma: Activation) -> NormalForm | None:
+    """sigma near 0, where each step has one sign: relu(y + 1/2) is y + 1/2 there. That is all that its jet knows."""
+    if sigma._customs:
         return None
-    return max((len(p) - 1 for _, p in parts), default=0)
+    parts = []
+    for (kind, alpha, beta), p in sigma._form.terms.items():
+        if kind != "step":
+            parts.append(((kind, alpha, beta), p))
+        elif not beta:
+            return None
+        else:  # exp(alpha (y - beta)) sgn(y - beta)
+            p = line.scale(p, -sign(beta))
+            parts.append(primitive("exp", alpha, -(alpha * beta), p) if alpha else (ONE_KEY, p))
+    return NormalForm(parts)
 
 
-def _geometric(sigma: Activation) -> bool:
+def _geometric(germ: NormalForm) -> bool:
     """Whether s_{k+2} = kappa s_k for all k >= 1, with one kappa, from the normal form."""
     rates = set()
-    for (kind, alpha, _), p in sigma._form.terms.items():
+    for (kind, alpha, _), p in germ.terms.items():
         if kind == "one" and len(p) <= 1:
             continue
         if kind not in ("sin", "cos", "exp") or len(p) != 1:
             return False
         rates.add(alpha * alpha if kind == "exp" else -(alpha * alpha))
-    return len(rates) == 1 and not sigma._customs
+    return len(rates) == 1
 
 
 def _element(terms: dict[int, Any], ring: PolyRing) -> PolyElement:

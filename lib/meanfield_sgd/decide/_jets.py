@@ -5,11 +5,11 @@ s_{k_1} ... s_{k_j} with k_1 + ... + k_j = 2j - 1 (a rooted tree with j vertices
 children carries s_{q+1}). So s_k -> alpha beta^k s_k multiplies c_j by alpha^j beta^(2j-1), and ranks do not notice. With
 that freedom the jet is brought into a ring of polynomials over square roots of rationals:
 
-1. one transcendental factor common to all derivatives is left out (erf, gaussian, exp, at any shift);
+1. one transcendental factor common to all derivatives is left out (erf, gaussian, exp, at any shift), 1/sqrt(pi) too;
 2. exp(b_i), tanh(b_i), sin(b_i), cos(b_i) at algebraic b_i are rational functions of exp(g_1), ..., exp(g_m) and
    tan(g_1'/2), ..., where the g span the b over Q: algebraically independent numbers by Lindemann and Weierstrass;
 3. a single transcendental number, 1/sqrt(pi) or log 2, is a generator of its own;
-4. everything else (erf(1/2) beside exp(-1/8)/sqrt(pi), say) has relations that nobody knows: 60 digits, and it is said.
+4. about everything else (erf(sqrt(2)/4) beside exp(-1/8)/sqrt(pi), say) no theorem is used: 60 digits, and it is said.
 """
 
 from __future__ import annotations
@@ -114,12 +114,24 @@ def available(sigma: Activation, order: int) -> tuple[list[dict[Any, Any]], str]
 def jet_of(sigma: Activation, order: int) -> tuple[Jet, str]:
     """(the jet up to ``order`` or as far as it is declared, why not further)."""
     values, why = available(sigma, order)
-    values[0] = {}  # sigma(0) does not enter the flow (4.1)
+    values = [{}, *({a: c for a, c in value.items() if c} for value in values[1:])]  # sigma(0) is not in the flow (4.1)
     label = sigma.arithmetic
+    values, root = _without_root_pi(values)
     made = _common_factor(values) or _lindemann(values) or _single(values) or _digits(values)
+    if root:
+        made.alpha = made.alpha * sp.sqrt(sp.pi)
+        made.field_name += ", times 1/sqrt(pi)"
     if made.arithmetic == "exact":
         made.arithmetic = label
     return made, why
+
+
+def _without_root_pi(values: list[dict[Any, Any]]) -> tuple[list[dict[Any, Any]], bool]:
+    """The jet times sqrt(pi), if every derivative carries the factor 1/sqrt(pi) and something else as well."""
+    atoms = {atom for value in values for atom in value}
+    if len(atoms) < 2 or any((atom * sp.sqrt(sp.pi)).has(sp.pi) for atom in atoms):
+        return values, False
+    return [{atom * sp.sqrt(sp.pi): c for atom, c in value.items()} for value in values], True
 
 
 def _common_factor(values: list[dict[Any, Any]]) -> Jet | None:
@@ -212,10 +224,8 @@ def _parametrised(values: list[dict[Any, Any]], hyperbolic: list[Any], circular:
         x = sp.Mul(*(g**n for g, n in zip(xs, at)))
         formula[b] = sp.cancel(x) if not isinstance(b, sp.tanh) else sp.cancel((x**2 - 1) / (x**2 + 1))
     for b in circular:
-        at = angle_at[angles.index(b.args[0])]
-        turn = sp.Mul(*(((1 + sp.I * t) / (1 - sp.I * t)) ** n for t, n in zip(ts, at)))  # exp(i angle)
-        parts = sp.together(turn).as_real_imag()
-        formula[b] = sp.cancel(parts[0] if isinstance(b, sp.cos) else parts[1])
+        cosine, sine, below = _turn(ts, angle_at[angles.index(b.args[0])])
+        formula[b] = sp.cancel((cosine if isinstance(b, sp.cos) else sine) / below)
     bottom = sp.Integer(1)
     for value in formula.values():
         bottom = sp.lcm(bottom, sp.denom(value))
@@ -238,6 +248,17 @@ def _parametrised(values: list[dict[Any, Any]], hyperbolic: list[Any], circular:
     stand = dict(zip(symbols, numbers))
     name = "rational functions of " + ", ".join(map(str, numbers))
     return Jet(found, generators=numbers, alpha=alpha.subs(stand), beta=beta.subs(stand), field_name=name)
+
+
+def _turn(ts: Sequence[Any], times: Sequence[int]) -> tuple[Any, Any, Any]:
+    """(a, b, c), polynomials: exp(i sum_j n_j g_j) = (a + i b)/c, where exp(i g) = (1 + i t)^2/(1 + t^2)."""
+    a, b, c = sp.Integer(1), sp.Integer(0), sp.Integer(1)
+    for t, n in zip(ts, times):
+        real_part, imaginary = 1 - t**2, (2 * t if n > 0 else -2 * t)
+        for _ in range(abs(n)):
+            a, b = sp.expand(a * real_part - b * imaginary), sp.expand(a * imaginary + b * real_part)
+            c = sp.expand(c * (1 + t**2))
+    return a, b, c
 
 
 class _Powers:
@@ -274,7 +295,7 @@ def _digits(values: list[dict[Any, Any]]) -> Jet:
         found.append(real.mpf(str(x)))
     atoms = sorted({_base(atom)[0] for value in values for atom in value} - {sp.Integer(1)}, key=sp.default_sort_key)
     names = ", ".join(map(str, atoms))
-    return Jet(found, "60 digits", field_name=f"{DIGITS} digits: relations between {names} are not known")
+    return Jet(found, "60 digits", field_name=f"{DIGITS} digits: no theorem says which relations {names} have")
 
 
 def formal_jet(sigma: Activation, order: int) -> Jet:

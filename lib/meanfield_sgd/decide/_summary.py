@@ -38,7 +38,10 @@ def rows(v: Verdict) -> list[tuple[str, str]]:
 def _reason(v: Verdict) -> str:
     if v.verdict == "trapped" and v.reflective.dimension:
         floor = entry_text(v.reflective_floor)
-        return f"training from w_S = 0 never sees S = {v.reflective}; the loss stays at or above {floor}"
+        text = f"training from w_S = 0 never sees S = {v.reflective}; the loss stays at or above {floor}"
+        if v.invariant.dimension > v.reflective.dimension:
+            text += f"; without a bias it never sees {v.invariant}, at or above {entry_text(v.invariant_floor)}"
+        return text
     if v.verdict == "trapped":
         floor = entry_text(v.invariant_floor)
         return f"nothing is reflective, but without a bias {v.invariant} stays unseen; loss at or above {floor}"
@@ -49,8 +52,11 @@ def _reason(v: Verdict) -> str:
         if entry_text(v.expressivity_floor) not in ("0", "-0"):
             text += "; trained with this activation alone, see the expressivity floor"
         return text
+    if v.verdict == "gap" and not v.taylor.dimension:
+        return "nothing is trapped by symmetry, yet w = 0 is stationary: the activation has slope 0 there"
     if v.verdict == "gap":
-        return "nothing is trapped by symmetry, yet the Taylor coefficients do not span V"
+        known = "" if v.taylor.proof else f" (searched to order {v.taylor.searched})"
+        return f"nothing is trapped by symmetry, yet the Taylor coefficients do not span V{known}"
     return "nothing is trapped by symmetry; the Taylor condition does not apply, or is not settled"
 
 

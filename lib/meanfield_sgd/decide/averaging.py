@@ -46,7 +46,8 @@ class AveragingExponents:
         one_copy: 2 v_max, or None where fewer than m valuations were found.
         singular: True where one copy is proved to be degenerate for every T (the curve lies on a hypersurface of degree
             at most n), False where it is not degenerate, None where the search ended without a proof.
-        hypersurfaces: how many independent polynomials of degree at most n vanish on the curve, where ``singular``.
+        hypersurfaces: how many independent polynomials of degree at most n vanish on the curve to the order searched,
+            where ``singular``.
         adapted: o_1 < ... < o_p, the valuations of linear forms; fewer than p where the Taylor condition fails.
         copies: 2 n o_p, for the average of p copies; None where the linear forms have fewer than p valuations.
         searched: the last order of the series.

@@ -179,8 +179,8 @@ def largest_invariant_subspace(
 
     Only operations C_k with k in K_sigma, that is with sigma^(k) not an odd function, can move a neuron; S is the
     complement of the smallest subspace closed under these. It contains the largest reflective subspace. For
-    activations without derivatives (ReLU) the statement is about all w orthogonal to V, with at least one such
-    dimension. Source: this book, The reflective property. Arguments and errors: :func:`reached_subspace`.
+    activations without derivatives (ReLU) w = 0 itself is left out. That nothing larger is invariant needs at least one
+    input dimension outside V. Source: this book, The reflective property. Arguments and errors: :func:`reached_subspace`.
     """
     reached = reached_subspace(h, activation, bias=False, basis=basis, tolerance=tolerance)
     return complement(reached._target, reached._span)

@@ -13,7 +13,8 @@ a neuron moves by
     \dot w = a \sum_k \lambda_k\,\bigl(\nabla R_k(w) + w\,R_{k-2}(w)\bigr), \qquad
     \dot a = \xi_a \sum_k \lambda_k\,R_k(w), \qquad R_k(w) = \sum_{|\alpha| = k} r_\alpha w^\alpha ,
 
-and w(a, t) = sum_j Q_j(a) t^j with polynomials Q_j of degree at most j, whose a^j coefficient is c_j.
+and w(a, t) = sum_j Q_j(a) t^j with polynomials Q_j of degree at most j, whose a^j coefficient is the c_j of the flow
+(4.1) for the target h - sigma(0) E a: that of h itself where sigma(0) E a = 0, as for the uniform law.
 """
 
 from __future__ import annotations

@@ -158,9 +158,10 @@ class ReachedSubspace(Subspace):
     def verify(self) -> bool:
         """Check the certificate from both sides by another route than the one that found it.
 
-        From below: every u_j is the stated contraction, computed one argument after the other, and they are
-        independent. From above: grad H maps the span into itself, where H is restricted to the orders that count:
-        the part of grad H(sum t_i u_i) orthogonal to the span vanishes as a polynomial in t.
+        From below: every u_j is the stated contraction, computed one argument after the other, of directions of lower
+        level; they are independent, and the chain counts them. From above: grad H maps the span into itself, where H is
+        restricted to the orders that count: the part of grad H(sum t_i u_i) orthogonal to the span vanishes as a
+        polynomial in t.
 
         Raises:
             InputError: the answer is numeric; only an exact one can be verified.
@@ -169,18 +170,25 @@ class ReachedSubspace(Subspace):
         if not target.exact:
             raise InputError("a numeric answer has a tolerance and a margin, but no certificate")
         known: list[list[Any]] = []
+        levels: list[int] = []
         for step in self.steps:
-            part = target.by_order.get(step.order, {}) if step.order in self.orders else {}
+            if step.order not in self.orders or any(not 1 <= i <= len(known) for i in step.arguments):
+                return False
+            part = target.by_order.get(step.order, {})
             for i in step.arguments:
-                if i > len(known):
-                    return False
                 part = _directional(part, known[i - 1])
+            if len(step.arguments) != step.order - 1:
+                return False
             value = [part.get(1 << 8 * i, 0) for i in range(target.p)]
-            if shown_rows([value])[0] != step.value:
+            known.append(_exacts(step.direction))
+            levels.append(1 + max((levels[i - 1] for i in step.arguments), default=0))
+            # The value is the stated one, not zero, and the direction is along it.
+            if shown_rows([value])[0] != step.value or not any(value) or step.level != levels[-1]:
                 return False
-            known.append([exact(x) for x in step.direction])
-            if ExactSpan(target.p, [known[-1], value]).dimension != 1:
+            if ExactSpan(target.p, [known[-1], value]).dimension != 1 or not any(known[-1]):
                 return False
+        if self.chain != tuple(sum(x <= k for x in levels) for k in range(1, max(levels, default=0) + 1)):
+            return False
         span = ExactSpan(target.p, known)
         if not span.dimension == len(known) == self.dimension or not all(span.contains(_exacts(r)) for r in self.basis):
             return False

@@ -282,6 +282,9 @@ def _answer(
 
 def _proved(done: TaylorSpan, target: Target, sigma: Any, span: Any) -> TaylorSpan:
     """An invariant set through 0 inside the span, where there is one to be found."""
+    jet, _ = jet_of(sigma, 1)
+    if not span.dimension and not jet.values[1] and target.exact:  # F(0) = s_1 C_1 = 0: w = 0 is stationary
+        return replace(done, proof="invariant set", equations=tuple(f"w{i + 1}" for i in range(target.p)))
     if not isinstance(span, ExactSpan):
         return done
     vector_field = polynomial_field(target, sigma)
