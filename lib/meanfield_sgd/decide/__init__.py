@@ -9,10 +9,9 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from types import ModuleType
 from typing import Any
+
+from .._lazy import LazyPackage, make_lazy
 
 _HOME = {
     "AveragingExponents": "averaging",
@@ -47,28 +46,11 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-class _Package(ModuleType):
-    """Callable, and keeps ``decide.stage_one`` the function when the submodule of that name is imported."""
+class _Callable(LazyPackage):
+    """``decide(h, activation)`` for ``decide.decide(h, activation)``."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self.decide(*arguments, **options)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == _HOME.get(name) and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'meanfield_sgd.decide' has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    setattr(sys.modules[__name__], name, value)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
-
-
-sys.modules[__name__].__class__ = _Package
+make_lazy(__name__, _Callable)

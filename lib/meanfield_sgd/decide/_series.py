@@ -22,10 +22,11 @@ from ._target import derivative
 __all__ = ["Curve", "Monomials", "convolve"]
 
 
-def convolve(a: Sequence[Any], b: Sequence[Any], m: int) -> Any:
-    """Coefficient m of a product."""
+def convolve(a: Sequence[Any], b: Sequence[Any], m: int, most: int | None = None) -> Any:
+    """Coefficient m of a b, where a matters to order ``most`` only; what is not there yet counts as zero."""
+    last = min(m, len(a) - 1) if most is None else min(m, len(a) - 1, most)
     total: Any = 0
-    for i in range(m + 1):
+    for i in range(max(0, m - len(b) + 1), last + 1):
         x = a[i]
         if x:
             y = b[m - i]
@@ -117,7 +118,7 @@ class Curve:
             if k - 1 <= m:
                 factor = self._lambda[k]
                 for i in range(self.p):
-                    new[i] = new[i] + _partial(factor, field[i], m, m - k + 1)
+                    new[i] = new[i] + convolve(factor, field[i], m, m - k + 1)
         for w, x in zip(self.W, new):
             w.append(x)
         return new
@@ -129,19 +130,7 @@ class Curve:
             while len(series) <= m + 1 - k:
                 at = len(series)  # lambda_k' = lambda_{k+2} rho'; rho' has no constant term
                 above = self._lambda.get(k + 2, [])
-                series.append(_partial(above, self._rho_slope, at - 1, at - 2))
-
-
-def _partial(a: Sequence[Any], b: Sequence[Any], m: int, most: int) -> Any:
-    """Coefficient m of a b where a is known, or matters, to order ``most`` only."""
-    total: Any = 0
-    for i in range(min(most, len(a) - 1, m) + 1):
-        x = a[i]
-        if x:
-            y = b[m - i]
-            if y:
-                total = total + x * y * comb(m, i)
-    return total
+                series.append(convolve(above, self._rho_slope, at - 1, at - 2))
 
 
 def _sum(values: Any) -> Any:

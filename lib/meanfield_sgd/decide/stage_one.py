@@ -19,10 +19,10 @@ and w(a, t) = sum_j Q_j(a) t^j with polynomials Q_j of degree at most j, whose a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from math import comb, factorial
+from math import factorial
 from typing import Any
 
 import sympy as sp
@@ -33,6 +33,7 @@ from .._exact import sign
 from .._exact_input import exact
 from .._polynomial_linear import directions
 from ..errors import InputError
+from ._coefficients import Coefficients
 from ._jets import expression, formal_jet
 from ._ring import Element, exponent, generator
 from ._series import convolve
@@ -44,7 +45,7 @@ _MOST = 16  # orders; the number of monomials and the length of the numbers grow
 
 
 @dataclass(frozen=True)
-class StageOne:
+class StageOne(Coefficients):
     """w(a, t) = sum_j Q_j(a) t^j of the true stage one from w = 0.
 
     Attributes:
@@ -58,21 +59,7 @@ class StageOne:
     variables: tuple[str, ...]
     law: str
 
-    @property
-    def order(self) -> int:
-        return len(self.coefficients)
-
-    def __len__(self) -> int:
-        return self.order
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self.coefficients)
-
-    def __getitem__(self, j: int) -> tuple[Any, ...]:
-        """Q_j, counted from 1."""
-        if not 1 <= j <= self.order:
-            raise InputError(f"Q_{j} was not computed; known are Q_1, ..., Q_{self.order}")
-        return self.coefficients[j - 1]
+    _letter = "Q"
 
     def along(self, direction: Sequence[Any] | str) -> tuple[int, Any] | None:
         """(j, polynomial in a): the leading term of direction . w in t; None where it vanishes up to ``order``.
@@ -198,7 +185,7 @@ class _Flow:
             series = self.average[k]
             while len(series) <= min(m, len(self.jet) - 1 - k):
                 above = self.average.get(k + 2, [])
-                series.append(_known(above, self.slope, len(series) - 1))
+                series.append(convolve(above, self.slope, len(series) - 1))
         for key, series in self.residual.items():
             series.append((self.target.smoothed.get(key, 0) if m == 0 else 0) - self._seen(key, m))
         force, output = self._forces(m)
@@ -230,7 +217,7 @@ class _Flow:
         k = sum(_sparse.exponents(key, self.p))
         if k > m:
             return 0
-        product = [_known(self.average[k], self.power[key], j) for j in range(m + 1)]
+        product = [convolve(self.average[k], self.power[key], j) for j in range(m + 1)]
         return self._mean(convolve(self.A, product, m)) * QQ(1, self.target.factorials(key))
 
     def _mean(self, x: Any) -> Any:
@@ -248,17 +235,5 @@ class _Flow:
         """Coefficient m of r lambda_k w^beta."""
         if k >= len(self.jet) or not any(power):
             return 0
-        product = [_known(self.average[k], power, j) for j in range(m + 1)]
+        product = [convolve(self.average[k], power, j) for j in range(m + 1)]
         return convolve(residual, product, m)
-
-
-def _known(a: Sequence[Any], b: Sequence[Any], m: int) -> Any:
-    """Coefficient m of a b, where a is known as far as b's valuation makes it matter."""
-    total: Any = 0
-    for i in range(min(len(a) - 1, m) + 1):
-        x = a[i]
-        if x and m - i < len(b):
-            y = b[m - i]
-            if y:
-                total = total + x * y * comb(m, i)
-    return total

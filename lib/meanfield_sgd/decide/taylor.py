@@ -10,11 +10,12 @@ Their sufficient condition asks that span{c_1, ..., c_s} be V for some s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
+from ._coefficients import Coefficients
 from ._invariant import polynomial_field, stays_in
 from ._jets import Jet, formal_jet, jet_of, symbolic_jet
 from ._linear import DIGITS, ExactSpan, NumericSpan, null_space
@@ -29,7 +30,7 @@ MAX_ORDER = 200
 
 
 @dataclass(frozen=True)
-class TaylorFlow:
+class TaylorFlow(Coefficients):
     """c_1, c_2, ... of W = sum_j c_j tau^j.
 
     Attributes:
@@ -44,22 +45,6 @@ class TaylorFlow:
     variables: tuple[str, ...]
     arithmetic: str
     field: str
-
-    @property
-    def order(self) -> int:
-        return len(self.coefficients)
-
-    def __len__(self) -> int:
-        return self.order
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self.coefficients)
-
-    def __getitem__(self, j: int) -> tuple[Any, ...]:
-        """c_j, counted from 1."""
-        if not 1 <= j <= self.order:
-            raise InputError(f"c_{j} was not computed; known are c_1, ..., c_{self.order}")
-        return self.coefficients[j - 1]
 
     def __str__(self) -> str:
         return "\n".join(f"c_{j} = ({', '.join(map(str, c))})" for j, c in enumerate(self.coefficients, 1))
