@@ -233,7 +233,7 @@ def test_errors(arguments, options, match):
 
 
 def test_negative_probabilities():
-    with pytest.raises(InputError, match="probabilit"):
+    with pytest.raises(InputError, match="probabilities"):
         stage_one("z1", "tanh", 2, law={1: 2, -1: -1})
 
 

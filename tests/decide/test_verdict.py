@@ -319,6 +319,22 @@ def test_interrupt(monkeypatch, at):
     assert json.loads(verdict.to_json())["taylor"]["searched"] == at - 1
 
 
+def test_interrupt_beyond_the_usual_order_keeps_what_was_found(monkeypatch):
+    """The chain of degree 4 in four dimensions needs order 40; the usual search ends at 24."""
+    original = Search.step
+
+    def step(self):
+        if self.curve.order == 29:
+            raise KeyboardInterrupt
+        return original(self)
+
+    monkeypatch.setattr(Search, "step", step)
+    with pytest.raises(Interrupted) as caught:
+        decide("z1 + He3(z1)*z2 + He3(z2)*z3 + He3(z3)*z4", "exp")
+    found = caught.value.verdict.taylor
+    assert (found.dimension, found.order, found.searched) == (3, 13, 29)
+
+
 def test_interrupt_of_a_trap_is_still_a_trap(monkeypatch):
     def step(self):
         raise KeyboardInterrupt

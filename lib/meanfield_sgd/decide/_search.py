@@ -58,6 +58,15 @@ class Search:
                 found.append(value / alpha / beta**k)
         return found
 
+    def extend(self, longer: Jet) -> bool:
+        """Go on with a longer jet of the same activation; False where its scales differ, so that nothing fits."""
+        known = len(self.jet.values)
+        if self.numeric or longer.values[:known] != self.jet.values or longer.alpha != self.jet.alpha:
+            return False
+        self.jet = longer
+        self.curve.jet = longer.values
+        return True
+
     def step(self) -> list[Any]:
         """The next j! c_j, times unit^j alpha^j beta^(2j-1)."""
         if self.majorant is not None:

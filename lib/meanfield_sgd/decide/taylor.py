@@ -200,30 +200,25 @@ def span_of(
     search = Search(target, jet)
     span, fresh = search.growth, []
     least = _run(search, span, closed, fresh, searched, progress)
+    settled = span.dimension == closed.dimension or (target.exact and not jet.values[1])
+    if look_ahead and searched == wanted and not settled:
+        longer, _ = jet_of(sigma, 3 * wanted)
+        if not search.extend(longer):
+            search = Search(target, longer)
+            span, fresh, least = search.growth, [], None
+        further = _run(search, span, closed, fresh, longer.order, progress, least)
+        if further is not None and further > wanted:
+            searched = further
+        least = further
     done = _answer(target, search, span, least, searched, closed, fresh, why if searched < wanted else "")
-    if not done.proof:
-        done = _proved(done, target, sigma, span)
-    if done.proof or not look_ahead or searched < wanted:
-        return done
-    longer, _ = jet_of(sigma, 3 * wanted)
-    if longer.values[: wanted + 1] == jet.values:
-        search.curve.jet = longer.values
-    else:  # another common denominator: start again
-        search = Search(target, longer)
-        span, fresh = search.growth, []
-    if search.majorant is not None and search.majorant.jet is not search.curve.jet:
-        search = Search(target, longer)
-        span, fresh = search.growth, []
-    further = _run(search, span, closed, fresh, longer.order, progress)
-    if further is None or further <= wanted:
-        return done
-    done = _answer(target, search, span, further, further, closed, fresh, "")
     return done if done.proof else _proved(done, target, sigma, span)
 
 
-def _run(search: Search, span: Any, closed: Any, fresh: list[Any], end: int, progress: Any) -> int | None:
+def _run(
+    search: Search, span: Any, closed: Any, fresh: list[Any], end: int, progress: Any, least: int | None = None
+) -> int | None:
     """Enlarge the span by the coefficients up to c_end, until it is full; returns the last order that was new."""
-    least, j = None, search.curve.order
+    j = search.curve.order
     try:
         for j in range(search.curve.order + 1, end + 1):
             if span.dimension == closed.dimension:

@@ -282,16 +282,18 @@ def _floor(target: Target, space: Subspace) -> Any:
 
 
 def _speaker(progress: Any, target: Target) -> Callable[[str], None]:
-    """Says what is being done: always for large targets, and for all once it has taken three seconds."""
+    """Says what is being done: from the start for large targets, after three seconds for all; one line a second."""
     if callable(progress):
         return progress
     if progress is False:
         return lambda text: None
     large = target.p > LARGE["variables"] or target.degree > LARGE["degree"] or len(target.smoothed) > LARGE["terms"]
-    quiet_until = 0.0 if progress is True or large else time.monotonic() + 3
+    silent_until = 0.0 if progress is True or large else time.monotonic() + 3
 
     def say(text: str) -> None:
-        if time.monotonic() >= quiet_until:
+        nonlocal silent_until
+        if time.monotonic() >= silent_until:
             print(f"decide: {text}", file=sys.stderr, flush=True)
+            silent_until = 0.0 if progress is True else time.monotonic() + 1
 
     return say
