@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -331,7 +332,7 @@ def test_ctrl_c_in_a_file_loses_nothing(tmp_path):
     argv = [sys.executable, "-m", "meanfield_sgd.cli", "decide", "--file", str(path), "--order", "200"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     lines = [process.stdout.readline() for _ in range(3)]  # flushed one by one: they come while the fourth is at work
-    _wait_for(process.stderr, "Taylor coefficient 2 ")
+    _wait_for_taylor(process.stderr)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == "" and "Traceback" not in err
@@ -345,28 +346,30 @@ def test_ctrl_c_in_a_file_loses_nothing(tmp_path):
 def test_ctrl_c_prints_the_verdict_so_far(options):
     argv = [sys.executable, "-m", "meanfield_sgd.cli", "decide", LARGE, "--order", "200", *options]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _wait_for(process.stderr, "Taylor coefficient 6 ")
+    seen = _wait_for_taylor(process.stderr, 6)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
     if options:
         verdict = json.loads(out)
-        assert verdict["taylor"]["searched"] >= 5 and verdict["note"] == "interrupted"
+        assert verdict["taylor"]["searched"] >= seen - 1 and verdict["note"] == "interrupted"
     else:
         assert "interrupted" in out and "reached U*" in out
 
 
-def _wait_for(stream, words):
+def _wait_for_taylor(stream, order=1):
+    """Until the search has reached an order, as its progress (a line a second) says; returns the order."""
     for line in stream:
-        if words in line:
-            return
-    raise AssertionError(f"the process ended without saying {words!r}")
+        found = re.search(r"Taylor coefficient (\d+) ", line)
+        if found and int(found[1]) >= order:
+            return int(found[1])
+    raise AssertionError("the process ended before its search came that far")
 
 
 def test_quiet_is_quiet_and_large_targets_report(capsys):
     argv = ["decide", LARGE, "--order", "1"]
     assert main(argv) == 0
-    assert "decide: Taylor coefficient 1 of 1" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("decide: support of ")
     assert main([*argv, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
 
