@@ -128,7 +128,7 @@ def with_step(reached, i, **changes):
 def test_forged_certificates_do_not_verify():
     reached = reached_subspace("z1 + 2*z1*z2 + z1*z2*z3")
     assert reached.verify() and [s.order for s in reached.steps] == [1, 2, 3]
-    assert str(reached.steps[1]) == "C_2[u1] = 2*z2"
+    assert str(reached.steps[1]) == "u2 = z2, from C_2[u1] = 2*z2"
     # the value of a contraction is not what is written
     assert not with_step(reached, 1, value=(Fraction(0), Fraction(3), Fraction(0))).verify()
     assert not with_step(reached, 0, value=(Fraction(0), Fraction(1), Fraction(0))).verify()

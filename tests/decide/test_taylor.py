@@ -213,7 +213,7 @@ def test_rings_stand_for_the_right_numbers(activation):
     mp.mp.dps = 60
     try:
         expected = [mp.diff(function, 0, k) for k in range(1, 10)]
-        values = [mp.mpf(str(x)) for x in Search._numbers(found)[1:]]
+        values = [mp.mpf(str(x)) for x in Search.numbers(found)[1:]]
         assert len(values) == 9
         for x, y in zip(values, expected):
             assert abs(x - y) <= mp.mpf(10) ** -25 * (1 + abs(y))

@@ -14,7 +14,9 @@ import sympy as sp
 
 import meanfield_sgd as mf
 from meanfield_sgd import Activation, InputError, Polynomial
+from meanfield_sgd._exact import Refusal, Surd
 from meanfield_sgd.decide import Interrupted, decide
+from meanfield_sgd.decide._linear import ExactSpan
 from meanfield_sgd.decide._search import Search
 
 G1 = "z1 + z1*z2 - 2/3*He3(z1) - 1/2*z1*He2(z2) + z3*(z2 - 1/2*He2(z1))"
@@ -54,7 +56,8 @@ def test_json():
     assert full == EXAMPLE
     assert mf.decide("z1 + z1*z2*z3", "tanh").to_dict() == EXAMPLE  # the module may be called
     assert decide(Polynomial("z1 + z1*z2*z3"), Activation("tanh")).to_dict() == EXAMPLE
-    assert decide({(1, 0, 0): 1, (1, 1, 1): Fraction(1)}).to_dict() == EXAMPLE
+    assert decide({(1, 0, 0): 1, (1, 1, 1): Fraction(1)}, "tanh").to_dict() == EXAMPLE
+    assert decide("z1").activation == "tanh(y + 1/2)"  # the default, as on the command line
 
 
 @pytest.mark.parametrize(
@@ -152,12 +155,82 @@ def test_both_traps_are_told():
     assert "without a bias it never sees span{z2, z3, z4}, at or above 1" in text
 
 
-def test_a_gap_that_is_not_proved_says_so(monkeypatch):
-    """Where no proof is found the verdict is still "gap", with a note about how far it was looked."""
+def test_a_gap_that_is_not_proved_is_undecided(monkeypatch):
+    """Without a proof, and exact, the verdict is open; the note says how far it was looked."""
     monkeypatch.setattr("meanfield_sgd.decide.taylor.polynomial_field", lambda *arguments: None)
     found = decide(G1, CUBIC)
-    assert found.verdict == "gap" and found.taylor.proof == "" and "known up to order 13 only" in unwrapped(found)
+    assert found.verdict == "undecided" and found.taylor.proof == "" and "known up to order 39" in unwrapped(found)
     assert "no proof" in found.note and found.to_dict()["note"] == found.note
+    floats = decide({k: float(c) for k, c in Polynomial(G1).terms.items()}, CUBIC)
+    assert floats.verdict == "gap" and floats.arithmetic == "numeric" and "numerically" in unwrapped(floats)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_gaps_are_proved_with_square_roots_and_for_custom_polynomials(turned):
+    r = "sqrt(2)/2"
+    h = Polynomial(G1).rotate([[r, r, 0], [r, "-sqrt(2)/2", 0], [0, 0, 1]]) if turned else Polynomial(G1)
+    parts = {"even_part": ("polynomial", 2), "odd_part": ("polynomial", 3), "polynomial_degree": 3}
+    cubic = Activation.custom(lambda y: y + y**2 / 2 + y**3 / 6, name="f", jet=[0, 1, 1, 1, *[0] * 40], **parts)
+    for activation in (CUBIC, cubic):
+        found = decide(h, activation)
+        assert found.verdict == "gap" and found.taylor.proof == "invariant set" and not found.taylor.formal
+
+
+def test_a_span_that_fills_late_is_found_at_a_point_of_the_ring():
+    """Order 121, far beyond what the polynomials in tanh(1/2) are followed to; full at a point is full."""
+    chain = "z1 + He3(z1)*z2 + He3(z2)*z3 + He3(z3)*z4 + He3(z4)*z5"
+    assert decide(chain, "exp", progress=False).taylor.order == 121
+    found = decide(chain, "tanh(y + 1/2)", progress=False)
+    assert found.verdict == "learnable" and found.taylor.order == 121 and "upper bound" in found.note
+
+
+def test_square_roots_that_grow_too_long_are_followed_at_60_digits(monkeypatch):
+    h = "sqrt(2)*z1 + sqrt(3)*z1*z2 + sqrt(5)*z1*z2*z3"
+    exact_answer = decide(h, WAVE)
+    assert exact_answer.arithmetic == "exact" and exact_answer.reached.verify()
+    original = Search.step
+
+    def step(self):
+        if not self.numeric and self.curve.order == 3:
+            raise Refusal("a number of about 1000 digits")
+        return original(self)
+
+    monkeypatch.setattr(Search, "step", step)
+    found = decide(h, WAVE)
+    assert found.arithmetic == "60 digits" and found.verdict == "learnable" and found.reached.arithmetic == "exact"
+    assert (found.taylor.dimension, found.taylor.order) == (exact_answer.taylor.dimension, exact_answer.taylor.order)
+
+
+def test_square_roots_beyond_the_closure_too(monkeypatch):
+    """Where even the subspaces need numbers that are too long, everything is at 60 digits, and says so."""
+    original = ExactSpan.add
+
+    def add(self, *arguments):
+        if self.dimension == 2 and any(isinstance(x, Surd) for x in arguments[0]):
+            raise Refusal("a number of about 1000 digits")
+        return original(self, *arguments)
+
+    h = "sqrt(2)*z1 + sqrt(3)*z1*z2 + sqrt(5)*z1*z2*z3 + z1*z2*z3*z4"
+    exact_answer = decide(h, "tanh")
+    monkeypatch.setattr(ExactSpan, "add", add)
+    found = decide(h, "tanh")
+    assert found.arithmetic == "60 digits" and found.margin[1] < 1e-40 and "1000 digits" in found.note
+    assert found.reached.chain == exact_answer.reached.chain and found.verdict == exact_answer.verdict
+    assert found.invariant_floor == pytest.approx(float(exact_answer.invariant_floor), abs=1e-14)
+
+
+def test_vectors_and_activations_as_people_write_them():
+    assert not mf.decide.is_reflective("z1 + z1*z2*z3", [0, 1, 0]) and mf.decide.is_reflective(
+        "z1 + z1*z2*z3", np.array([0, 1, 1])
+    )
+    with pytest.raises(InputError, match=r"Activation\.custom"):
+        decide("z1", np.tanh)
+
+
+def test_long_targets_are_shortened_in_print():
+    h = " + ".join(f"{i}*z{1 + i % 5}*z{1 + (i * i) % 5}**{1 + i % 4}" for i in range(1, 60))
+    text = str(decide(h, "tanh", progress=False))
+    assert "... (about" in text and max(map(len, text.splitlines())) <= 100
 
 
 def test_custom_activations():
@@ -373,7 +446,7 @@ def unwrapped(verdict):
 def test_summary():
     text = unwrapped(decide("z1 + z1*z2*z3", "tanh"))
     for part in (
-        "z1 + z1*z2*z3 (degree 3)",
+        "z1 + z1*z2*z3, of degree 3",
         "TRAPPED",
         "dimension 2: span{z2, z3}, loss floor 1/2",
         "dimension 1: span{z1}",

@@ -10,10 +10,11 @@ exp(b y) and exp(-b y)), where :math:`\lambda_k = s_k e^{\kappa\rho}` and so X =
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import factorial
+from math import factorial, gcd
 from typing import Any
 
 from sympy import QQ
+from sympy import sqrt as sympy_sqrt
 from sympy.polys.groebnertools import groebner
 from sympy.polys.orderings import grevlex
 from sympy.polys.rings import PolyElement, PolyRing
@@ -21,38 +22,45 @@ from sympy.polys.rings import PolyElement, PolyRing
 from .. import _line as line
 from .. import _sparse
 from .._activation_form import ONE_KEY, NormalForm, primitive
-from .._exact import is_rational, sign
+from .._exact import is_rational, public, roots_in, sign
 from ..activation import Activation
+from ..errors import InputError
 from ._jets import jet_of
 from ._target import Target, derivative
 
 __all__ = ["polynomial_field", "stays_in"]
 
-_MOST = 60  # polynomials in a basis; beyond, the proof is given up (the answer then says: up to the order searched)
+# Sizes of a basis and of a polynomial that is added to it; beyond, the proof is given up, and the answer says: up to the
+# order searched. Known gaps need a handful of polynomials of degree below ten.
+_MOST, _TERMS, _DEGREE = 30, 300, 16
 
 
 def polynomial_field(target: Target, sigma: Activation) -> list[PolyElement] | None:
-    """X over QQ in p variables, or None where the field is not of that kind or not rational."""
-    if not target.exact or not all(map(is_rational, target.smoothed.values())):
+    """X in p variables over QQ or QQ(square roots), or None where the field is not of that kind."""
+    if not target.exact:
         return None
     top = target.degree + 2
     germ = _germ(sigma)
-    degree = None if germ is None else germ.degree
-    if germ is None or (degree is None and not _geometric(germ)):
+    degree = _declared_degree(sigma) if germ is None else germ.degree
+    if degree is None and (germ is None or not _geometric(germ)):
         return None
     jet, why = jet_of(sigma, max(top, degree or 0))
-    if why or jet.generators or not all(map(is_rational, jet.values)):
+    if why or jet.generators or jet.arithmetic == "60 digits":
         return None
-    ring = PolyRing([f"w{i + 1}" for i in range(target.p)], QQ, grevlex)
+    domain = _domain([*target.smoothed.values(), *jet.values])
+    if domain is None:
+        return None
+    ring = PolyRing([f"w{i + 1}" for i in range(target.p)], domain, grevlex)
     w = ring.gens
-    s = [QQ.convert(x) for x in jet.values]
-    half = sum((x * x for x in w), ring.zero) * QQ(1, 2)
+    s = [_convert(x, domain) for x in jet.values]
+    half = sum((x * x for x in w), ring.zero) * _convert(QQ(1, 2), domain)
 
     def average(k: int) -> PolyElement:
         """lambda_k, or s_k where the exponential is left out."""
         if degree is None:
-            return ring(s[k])
-        terms = (half**i * (s[k + 2 * i] / factorial(i)) for i in range((degree - k) // 2 + 1) if k + 2 * i < len(s))
+            return ring.ground_new(s[k])
+        most = [i for i in range((degree - k) // 2 + 1) if k + 2 * i < len(s)]
+        terms = (half**i * (s[k + 2 * i] * _convert(QQ(1, factorial(i)), domain)) for i in most)
         return sum(terms, ring.zero)
 
     field = [ring.zero] * target.p
@@ -82,6 +90,32 @@ def _germ(sigma: Activation) -> NormalForm | None:
     return NormalForm(parts)
 
 
+def _declared_degree(sigma: Activation) -> int | None:
+    """Of a custom activation that is declared to be a polynomial."""
+    try:
+        return sigma.polynomial_degree
+    except InputError:
+        return None
+
+
+def _domain(numbers: Sequence[Any]) -> Any:
+    """QQ, or QQ with the square roots that occur; None where they are many."""
+    generators: list[int] = []
+    reached = {1}
+    for m in sorted(roots_in(numbers)):
+        if m not in reached:
+            generators.append(m)
+            reached |= {m * g // gcd(m, g) ** 2 for g in reached}
+    if len(generators) > 2:
+        return None
+    return QQ.algebraic_field(*map(sympy_sqrt, generators)) if generators else QQ
+
+
+def _convert(x: Any, domain: Any) -> Any:
+    x = QQ.convert(x) if is_rational(x) else x
+    return domain.convert(x, QQ) if is_rational(x) else domain.from_sympy(public(x))
+
+
 def _geometric(germ: NormalForm) -> bool:
     """Whether s_{k+2} = kappa s_k for all k >= 1, with one kappa, from the normal form."""
     rates = set()
@@ -95,7 +129,7 @@ def _geometric(germ: NormalForm) -> bool:
 
 
 def _element(terms: dict[int, Any], ring: PolyRing) -> PolyElement:
-    return ring.from_dict({_sparse.exponents(key, ring.ngens): QQ.convert(c) for key, c in terms.items()})
+    return ring.from_dict({_sparse.exponents(key, ring.ngens): _convert(c, ring.domain) for key, c in terms.items()})
 
 
 def stays_in(forms: Sequence[dict[int, Any]], field: Sequence[PolyElement]) -> tuple[str, ...] | None:
@@ -115,9 +149,9 @@ def stays_in(forms: Sequence[dict[int, Any]], field: Sequence[PolyElement]) -> t
     while new:
         if any(zero in f for f in new):
             return ()
-        basis = groebner([*basis, *new], ring)
-        if len(basis) > _MOST:
+        if any(len(f) > _TERMS or max(map(sum, f.monoms())) > _DEGREE for f in new) or len(basis) > _MOST:
             return None
+        basis = groebner([*basis, *new], ring)
         found = []
         for f in basis:
             slope = sum((x * f.diff(v) for x, v in zip(field, ring.gens) if x), ring.zero)

@@ -30,7 +30,7 @@ class Search:
         parts, values = target.by_order, jet.values
         if self.numeric:
             parts = {k: {key: number(c) for key, c in part.items()} for k, part in parts.items()}
-            values = self._numbers(jet)
+            values = self.numbers(jet)
         elif all(is_rational(c) for c in target.smoothed.values()):
             self.unit = lcm(*(int(c.denominator) for c in target.smoothed.values()))
             parts = {
@@ -45,7 +45,7 @@ class Search:
         self.scale: Any = None
 
     @staticmethod
-    def _numbers(jet: Jet) -> list[Any]:
+    def numbers(jet: Jet) -> list[Any]:
         """The jet in multiple precision, without alpha and beta."""
         found = [real.zero]
         for k, x in enumerate(jet.values[1:], 1):

@@ -18,7 +18,7 @@ __all__ = ["as_html", "markdown", "orders_text", "rows", "text"]
 def rows(v: Verdict) -> list[tuple[str, str]]:
     """(what, answer) line by line: shared by the summary and the tables."""
     found = [
-        ("target", f"{v.target}   (degree {v.degree})"),
+        ("target", f"{_short(v.target)}, of degree {v.degree}"),
         ("activation", f"{v.activation}: {v._orders}"),
         ("verdict", f"{v.verdict.upper()}: {_reason(v)}"),
         ("support V", f"dimension {v.support.dimension}: {v.support}"),
@@ -33,6 +33,15 @@ def rows(v: Verdict) -> list[tuple[str, str]]:
     if v.note:
         found.append(("note", v.note))
     return found
+
+
+def _short(target: str, most: int = 240) -> str:
+    """A long target by its beginning, cut between terms."""
+    if len(target) <= most:
+        return target
+    cut = max(target.rfind(" + ", 0, most), target.rfind(" - ", 0, most))
+    count = target.count(" + ") + target.count(" - ") + 1
+    return f"{target[: cut if cut > 0 else most]} + ... (about {count} terms)"
 
 
 def _reason(v: Verdict) -> str:
@@ -50,29 +59,37 @@ def _reason(v: Verdict) -> str:
             f"the Taylor coefficients span V at order {v.taylor.order}, so Chen and Ge's two-stage strategy learns it"
         )
         if entry_text(v.expressivity_floor) not in ("0", "-0"):
-            text += "; trained with this activation alone, see the expressivity floor"
+            floor = entry_text(v.expressivity_floor)
+            text += f"; with this activation in both stages, and no bias, the loss stays at or above {floor}"
         return text
     if v.verdict == "gap" and not v.taylor.dimension:
         return "nothing is trapped by symmetry, yet w = 0 is stationary: the activation has slope 0 there"
     if v.verdict == "gap":
-        known = "" if v.taylor.proof else f" (searched to order {v.taylor.searched})"
+        known = "" if v.taylor.proof else f" (to order {v.taylor.looked}, numerically)"
         return f"nothing is trapped by symmetry, yet the Taylor coefficients do not span V{known}"
-    return "nothing is trapped by symmetry; the Taylor condition does not apply, or is not settled"
+    if v.taylor is not None:
+        return f"nothing is trapped by symmetry; the Taylor coefficients up to order {v.taylor.looked} settle no more"
+    return "nothing is trapped by symmetry; the Taylor condition does not apply"
 
 
 def _taylor(v: Verdict) -> str:
     t = v.taylor
     if t is None:
-        return "none: the activation has no Taylor series at 0, or none is known"
+        return "none: see the note"
     if not t.dimension:
         return "w = 0 stays: all coefficients vanish"
-    text = f"span{{c_1, c_2, ...}} has dimension {t.dimension}, reached at order {t.order}; "
+    text = f"span{{c_1, c_2, ...}} has dimension {t.dimension}, reached at order {t.order}"
+    if t.dimension == v.support.dimension:
+        return text + ": all of V"
+    text += "; "
     if t.proof == "bound":
         proved = "proved at all orders" if v.margin is None else "the same at all orders"
         return text + f"{proved} (no activation with these orders reaches more)"
     if t.proof == "invariant set":
-        return text + f"proved at all orders: the curve stays in {' = '.join([*t.equations, '0'])}"
-    return text + f"known up to order {t.searched} only"
+        stays = "the Taylor series stays (the activation has a corner, so that the flow itself may leave)"
+        stays = stays if t.formal else "the curve stays"
+        return text + f"proved at all orders: {stays} in {' = '.join([*t.equations, '0'])}"
+    return text + f"known up to order {t.looked} only"
 
 
 def _arithmetic(v: Verdict) -> str:
@@ -91,7 +108,9 @@ def text(v: Verdict, width: int) -> str:
         for k, part in enumerate(wrap(answer, max(20, width - left), break_long_words=False, break_on_hyphens=False)):
             lines.append(f"{'' if k else name:<{left}}{part}")
         if name.startswith("reached"):
-            lines += [f"{'':<{left}}  u{j} = {step}" for j, step in enumerate(v.reached.steps, 1)]
+            for step in map(str, v.reached.steps):
+                parts = wrap(step, max(20, width - left - 2), subsequent_indent="    ")
+                lines += [f"{'':<{left}}  {part}" for part in parts]
     return "\n".join(lines)
 
 
@@ -126,5 +145,7 @@ def _trap(space: Subspace, floor: Any, none: str) -> str:
 def orders_text(sigma: Activation, n: int) -> str:
     degree, seen = sigma.polynomial_degree, sorted(sigma.K_sigma(max(n, 4)))
     kind = "no polynomial" if degree is None else f"a polynomial of degree {degree}"
-    used = ", ".join(map(str, seen)) if seen else "none"
-    return f"{kind}; without a bias it uses the Hermite orders {used}{', ...' if degree is None and seen else ''}"
+    if not seen:
+        return f"{kind}; without a bias it uses no Hermite order"
+    used = ", ".join(map(str, seen)) + (", ..." if degree is None else "")
+    return f"{kind}; without a bias it uses Hermite order{'s' if used != str(seen[0]) else ''} {used}"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import sympy
+
 from .. import _sparse
 from .._exact import Surd
 from .._exact_input import exact
@@ -117,7 +119,14 @@ def derivative(terms: Terms, i: int) -> Terms:
 
 
 def as_activation(activation: Any) -> Activation:
-    return activation if isinstance(activation, Activation) else Activation(activation)
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(activation, (str, numbers.Number, Polynomial)):
+        return Activation(activation)
+    raise InputError(
+        f'the activation must be an Activation or a text such as "tanh(y + 1/2)", got {type(activation).__name__}; '
+        "for a function of your own see Activation.custom"
+    )
 
 
 def is_numeric(value: Any) -> bool:
@@ -134,7 +143,9 @@ def _listed(rows: Any) -> list[Any]:
     if hasattr(rows, "tolist"):
         rows = rows.tolist()
     try:
-        return [row.tolist() if hasattr(row, "tolist") else row for row in rows]
+        rows = [row.tolist() if hasattr(row, "tolist") else row for row in rows]
+        flat = rows and all(isinstance(x, (numbers.Number, sympy.Expr)) for x in rows)
+        return [rows] if flat else rows
     except TypeError:
         raise InputError(f"expected rows of numbers, or linear forms as texts; got {type(rows).__name__}") from None
 

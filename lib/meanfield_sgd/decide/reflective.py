@@ -11,6 +11,7 @@ Which orders count: all of them for an activation that is no polynomial, those u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from math import factorial, lcm, prod
 from typing import Any
 
@@ -107,8 +108,8 @@ def reach(target: Target, orders: Iterable[int], say: Callable[[str], None] | No
             break
     chain = tuple(sum(s.level <= j for s in steps) for j in range(1, max((s.level for s in steps), default=0) + 1))
     finished = tuple(
-        Contraction(s.order, s.arguments, shown_rows([s.value])[0], shown_rows([s.direction])[0], s.level, s.variables)
-        for s in steps
+        replace(s, value=shown_rows([s.value])[0], direction=shown_rows([s.direction])[0], number=j)
+        for j, s in enumerate(steps, 1)
     )
     return ReachedSubspace._of(span, target, chain=chain, steps=finished, orders=orders, _target=target)
 

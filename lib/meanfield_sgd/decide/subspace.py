@@ -105,7 +105,7 @@ class Subspace:
 
 @dataclass(frozen=True)
 class Contraction:
-    """One step of a certificate: u_j = C_k[u_{i_1}, ..., u_{i_{k-1}}] up to a positive factor.
+    """One step of a certificate: u_j comes from C_k[u_{i_1}, ..., u_{i_{k-1}}].
 
     Attributes:
         order: k, the order of the Hermite tensor.
@@ -114,6 +114,7 @@ class Contraction:
         direction: u_j, the vector that later steps use: ``value`` scaled to coprime whole numbers where rational; its
             part orthogonal to the earlier directions, normalised, where numeric.
         level: the U_level in which it appears first.
+        number: j; 0 in a witness, which has no u_j.
     """
 
     order: int
@@ -122,11 +123,17 @@ class Contraction:
     direction: tuple[Any, ...]
     level: int
     variables: tuple[str, ...]
+    number: int = 0
 
     def __str__(self) -> str:
         inside = ", ".join(f"u{i}" for i in self.arguments)
         called = f"C_{self.order}[{inside}]" if inside else f"C_{self.order}"
-        return f"{called} = {form_text(self.value, self.variables)}"
+        equation = f"{called} = {form_text(self.value, self.variables)}"
+        if not self.number:
+            return equation
+        if self.direction == self.value:
+            return f"u{self.number} = {equation}"
+        return f"u{self.number} = {form_text(self.direction, self.variables)}, from {equation}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._exact import Refusal
 from ..errors import InputError
 from ._coefficients import Coefficients
 from ._invariant import polynomial_field, stays_in
 from ._jets import Jet, formal_jet, jet_of, symbolic_jet
 from ._linear import DIGITS, ExactSpan, NumericSpan, null_space
+from ._ring import evaluate
 from ._search import Growth, Search
 from ._target import FLOAT_TOLERANCE, Target, as_activation, read_target
 from .reflective import counting_orders, reach
@@ -64,6 +66,9 @@ class TaylorSpan(Subspace):
         grows: True where it is proved that a coefficient beyond ``searched`` leaves the span.
         margin: (smallest relative residual that counted, largest that did not), None where exact.
         note: why less was searched than asked for, or "".
+        looked: the last order that was computed, at least ``searched``.
+        formal: True where the activation has a corner away from 0: what is proved holds for the Taylor series, while the
+            flow itself may leave.
     """
 
     order: int | None = None
@@ -74,6 +79,8 @@ class TaylorSpan(Subspace):
     grows: bool = False
     margin: tuple[float, float] | None = None
     note: str = ""
+    looked: int = 0
+    formal: bool = False
 
 
 def default_order(p: int, n: int) -> int:
@@ -172,7 +179,7 @@ def taylor_span(
     Args:
         activation: an Activation or a text with derivatives at 0.
         order: how far to search; default min(24, 1 + (n-1) + ... + (n-1)^(p-1)) and at least 13, with p the dimension of
-            the support and n the degree, and further where a later coefficient, up to three times as far, is new.
+            the support and n the degree, and further where a later coefficient turns out to be new.
         progress: called with a line of text before each order.
 
     Raises:
@@ -187,6 +194,9 @@ def taylor_span(
     return span_of(target, sigma, wanted, closed, progress, look_ahead=order is None)
 
 
+_UPPER = "the order is an upper bound: there the coefficients span with whole numbers in place of the jet's own, hence with these"
+
+
 def span_of(
     target: Target, sigma: Any, wanted: int, closed: Any, progress: Any = None, *, look_ahead: bool = False
 ) -> TaylorSpan:
@@ -196,22 +206,61 @@ def span_of(
     them brings a new direction.
     """
     jet, why = jet_of(sigma, wanted)
+    try:
+        return _searched(target, sigma, jet, why, wanted, closed, progress, look_ahead)
+    except Refusal as refusal:  # square roots whose coefficients grew beyond all bounds
+        digits = Jet(Search.numbers(jet), f"{DIGITS} digits", field_name=f"{DIGITS} digits: {refusal.problem}")
+        return _searched(target, sigma, digits, why, wanted, closed, progress, False)
+
+
+def _searched(
+    target: Target, sigma: Any, jet: Jet, why: str, wanted: int, closed: Any, progress: Any, look_ahead: bool
+) -> TaylorSpan:
     searched = min(wanted, jet.order)
     search = Search(target, jet)
     span, fresh = search.growth, []
     least = _run(search, span, closed, fresh, searched, progress)
     settled = span.dimension == closed.dimension or (target.exact and not jet.values[1])
+    looked = searched
     if look_ahead and searched == wanted and not settled:
-        longer, _ = jet_of(sigma, 3 * wanted)
+        looked = _reach_of_look_ahead(target, sigma, span, closed, wanted, progress)
+        if looked > 3 * wanted and isinstance(span, Growth):  # full at a point of the ring, so full; but not soon
+            done = _answer(target, search, span, looked, looked, closed, fresh, _UPPER)
+            return replace(done, basis=closed.basis, arithmetic="exact", proof="bound", _span=closed._span)
+        longer, _ = jet_of(sigma, looked)
         if not search.extend(longer):
             search = Search(target, longer)
             span, fresh, least = search.growth, [], None
-        further = _run(search, span, closed, fresh, longer.order, progress, least)
-        if further is not None and further > wanted:
-            searched = further
-        least = further
+        least = _run(search, span, closed, fresh, looked, progress, least)
+        if least is not None and least > wanted:
+            searched = least
     done = _answer(target, search, span, least, searched, closed, fresh, why if searched < wanted else "")
-    return done if done.proof else _proved(done, target, sigma, span)
+    done = replace(done, looked=max(looked, searched), formal=bool(sigma._form.jumps))
+    if done.proof:
+        return done
+    try:
+        return _proved(done, target, sigma, span)
+    except KeyboardInterrupt:
+        raise _Stopped(replace(done, note="interrupted")) from None
+
+
+def _reach_of_look_ahead(target: Target, sigma: Any, span: Any, closed: Any, wanted: int, progress: Any) -> int:
+    """How far it is worth to look: numbers are cheap; a ring is followed as far as a point of it says.
+
+    The rank at a point is at most that of the ring, and nearly always equal to it. Where the point never gets there, the
+    ring is not followed beyond three times the usual order.
+    """
+    far = max(3 * wanted, min(MAX_ORDER, sum((target.degree - 1) ** i for i in range(target.support.dimension))))
+    if isinstance(span, ExactSpan):
+        return far
+    if not isinstance(span, Growth):
+        return 3 * wanted
+    longer, _ = jet_of(sigma, far)
+    point = [3 + 2 * i for i in range(len(longer.generators))]
+    probe = Search(target, Jet([evaluate(x, point) for x in longer.values]))
+    rank = ExactSpan(target.p)
+    _run(probe, rank, closed, [], far, progress)
+    return min(probe.curve.order, far) if rank.dimension == closed.dimension else wanted
 
 
 def _run(
@@ -256,7 +305,7 @@ def _answer(
         label = f"{DIGITS} digits"
     proof = "bound" if span.dimension == closed.dimension else ""
     return TaylorSpan(
-        rows, target.variables, label, span, least, searched, closed.dimension, proof, (), False, margin, note
+        rows, target.variables, label, span, least, searched, closed.dimension, proof, (), False, margin, note, searched
     )
 
 

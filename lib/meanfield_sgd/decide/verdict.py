@@ -12,10 +12,12 @@ from typing import Any
 from sympy import QQ
 
 from .. import _line as line
+from .._exact import Refusal
 from .._expression import quote
+from ..activation import Activation
 from ..errors import InputError
 from . import _summary
-from ._linear import null_space
+from ._linear import DIGITS, null_space
 from ._target import FLOAT_TOLERANCE, Target, as_activation, read_target
 from .reflective import beyond, complement, counting_orders, half, reach, unexplained
 from .subspace import ReachedSubspace, Subspace, entry_text, shown
@@ -52,8 +54,8 @@ class Verdict:
         expressivity_floor: no network without bias gets below, however it is trained.
         isotropic_leap_at_most_one: whether nothing is reflective for activations that are no polynomials.
         verdict: "trapped" where ``reflective`` or ``invariant`` is not {0}; else "learnable" where the Taylor span is V,
-            "gap" where it is not (``note`` says so where that is not proved at all orders), "undecided" where the jet is not
-            known, or was not searched, far enough.
+            "gap" where it is proved that it is not (numerically: where it is not, up to the order searched), "undecided"
+            where there are no coefficients, or too few were known or searched.
         note: why ``taylor`` is None or short, or "".
         margin: (smallest relative size that counted as not zero, largest that counted as zero); None where exact.
         tolerance: between the two; None where exact.
@@ -168,7 +170,7 @@ def _step(step: Any) -> dict[str, Any]:
 
 def decide(
     h: Any,
-    activation: Any = "tanh",
+    activation: Any = "tanh(y+1/2)",
     *,
     order: int | None = None,
     basis: Any = None,
@@ -182,7 +184,7 @@ def decide(
             texts and square roots included) give an exact answer, floats a numeric one with tolerance and margin.
         activation: an Activation, or a text such as "tanh(y + 1/2)".
         order: how far to search the Taylor coefficients; default min(24, 1 + (n-1) + ... + (n-1)^(p-1)) and at least 13;
-            further, where it is proved that a later one leaves the span found.
+            further where a later one turns out to leave the span found.
         basis: rows b_1, ..., b_p: the target is h(b_1 . x, ..., b_p . x), and the answer is in coordinates of x. A
             rotation by an angle is a matrix of floats; exact numbers keep the answer exact.
         tolerance: of numeric answers, relative to the standard deviation of h.
@@ -202,8 +204,17 @@ def decide(
     """
     sigma = as_activation(activation)
     target = read_target(h, basis=basis, tolerance=tolerance)
-    wanted = searched_order(order, target)
     say = _speaker(progress, target)
+    try:
+        return _decide(target, sigma, order, say)
+    except Refusal as refusal:  # square roots whose coefficients grew beyond all bounds
+        say(f"again at {DIGITS} digits: {refusal.problem}")
+        made = _decide(target.as_numeric(1e-40), sigma, order, say)
+        return replace(made, arithmetic=f"{DIGITS} digits", note=made.note or f"at {DIGITS} digits: {refusal.problem}")
+
+
+def _decide(target: Target, sigma: Activation, order: int | None, say: Callable[[str], None]) -> Verdict:
+    wanted = searched_order(order, target)
     say(f"support of {quote(target.text)}")
     support = Subspace._of(target.support, target)
     everything = tuple(range(1, target.degree + 1))
@@ -251,16 +262,19 @@ def decide(
 
 def _with_taylor(made: Verdict, taylor: TaylorSpan, target: Target) -> Verdict:
     verdict, note = made.verdict, taylor.note
-    if not note and not taylor.proof and taylor.grows:
-        note = f"a Taylor coefficient beyond order {taylor.searched} leaves the span found: search further"
     usual = default_order(made.support.dimension, made.degree)
-    if not note and not taylor.proof and taylor.searched < usual:
-        note = f"the Taylor coefficients were searched up to order {taylor.searched} only, fewer than the usual {usual}"
+    if not note and not taylor.proof:
+        if taylor.grows:
+            note = (
+                f"a Taylor coefficient beyond order {taylor.looked} leaves the span found: search further, with order"
+            )
+        elif taylor.looked < usual:
+            note = f"the Taylor coefficients were searched to order {taylor.looked} only, less than the usual {usual}"
+        elif taylor.margin is None:
+            note = f"no proof: the Taylor coefficients span no more up to order {taylor.looked}; search further, with order"
     if verdict != "trapped":
         full = taylor.dimension == made.support.dimension
         verdict = "learnable" if full else "undecided" if note else "gap"
-    if not note and not taylor.proof:
-        note = f"no proof: that the Taylor coefficients span no more is known up to order {taylor.searched} only"
     label = made.arithmetic if taylor.arithmetic != "60 digits" else "60 digits"
     made = replace(made, taylor=taylor, verdict=verdict, note=note, arithmetic=label)
     return _with_margin(made, target, [taylor._span])
