@@ -129,7 +129,7 @@ def as_html(v: Verdict) -> str:
         f"<td style='text-align:left'>{html.escape(answer)}</td></tr>"
         for name, answer in rows(v)
     )
-    return f"<table class='docutils'><tbody>{body}</tbody></table>"
+    return f"<table class='dataframe'><tbody>{body}</tbody></table>"
 
 
 def _chain(reached: ReachedSubspace) -> str:
