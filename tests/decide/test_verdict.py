@@ -408,6 +408,33 @@ def test_interrupt_beyond_the_usual_order_keeps_what_was_found(monkeypatch):
     assert (found.dimension, found.order, found.searched) == (3, 13, 29)
 
 
+def test_interrupt_at_a_point_of_the_ring_answers_for_the_ring(monkeypatch):
+    """While whole numbers stand in for tanh(1/2), to see how far it is: the answer is what was found before."""
+    original = Search.step
+
+    def step(self):
+        if not self.jet.generators and self.curve.order == 29:
+            raise KeyboardInterrupt
+        return original(self)
+
+    monkeypatch.setattr(Search, "step", step)
+    with pytest.raises(Interrupted) as caught:
+        decide("z1 + He3(z1)*z2 + He3(z2)*z3 + He3(z3)*z4", "tanh(y + 1/2)")
+    found = caught.value.verdict
+    assert (found.taylor.dimension, found.taylor.order, found.taylor.searched) == (3, 13, 24)
+    assert found.verdict == "undecided" and found.note == "interrupted"
+
+
+@pytest.mark.parametrize("known", [13, 20, 30])
+def test_a_search_goes_no_further_than_the_jet_is_declared(known):
+    """An undeclared kind of function, so nothing is proved; the usual order is 13, and it would look to 39."""
+    parts = {"even_part": "non-polynomial", "odd_part": "non-polynomial"}
+    jet = [0, 1, 1, 1, *[0] * (known - 3)]
+    found = decide(G1, Activation.custom(np.tanh, name="f", jet=jet, **parts))
+    assert found.verdict == "undecided" and found.taylor.looked == known and found.taylor.searched == 13
+    assert f"order {known}" in found.note and found.arithmetic == "declared"
+
+
 def test_interrupt_of_a_trap_is_still_a_trap(monkeypatch):
     def step(self):
         raise KeyboardInterrupt

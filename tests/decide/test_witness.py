@@ -222,10 +222,18 @@ def test_long_vectors(activation, rows):
     assert any(answer.witness.value)
 
 
-@pytest.mark.parametrize("text, activation", [("z1 + z1*z2", "tanh(y + 30)"), ("z1 + z1*z2/10**30", "tanh")])
+@pytest.mark.parametrize(
+    "text, activation",
+    [
+        ("z1 + z1*z2", "tanh(y + 30)"),
+        ("z1 + z1*z2/10**30", "tanh"),
+        ("z1*z2/10**300", "exp"),
+        ("10**300*z1*z2", "tanh"),
+    ],
+)
 def test_a_small_witness_is_not_zero(text, activation):
     answer = is_reflective(text, ["z2"], activation)
-    assert not answer and any(answer.witness.value)
+    assert not answer and any(answer.witness.value) and all(map(math.isfinite, answer.witness.value))
 
 
 def test_a_witness_stays_off_the_corner():

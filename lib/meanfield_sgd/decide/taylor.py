@@ -202,8 +202,8 @@ def span_of(
 ) -> TaylorSpan:
     """:func:`taylor_span` where the target is read and U for K_sigma known.
 
-    With ``look_ahead`` an open search goes on, up to three times as far; the answer counts those orders only if one of
-    them brings a new direction.
+    With ``look_ahead`` an open search goes on, three times as far at least where that is cheap; the answer counts those
+    orders only if one of them brings a new direction.
     """
     jet, why = jet_of(sigma, wanted)
     try:
@@ -223,7 +223,10 @@ def _searched(
     settled = span.dimension == closed.dimension or (target.exact and not jet.values[1])
     looked = searched
     if look_ahead and searched == wanted and not settled:
-        looked = _reach_of_look_ahead(target, sigma, span, closed, wanted, progress)
+        try:
+            looked = _reach_of_look_ahead(target, sigma, span, closed, wanted, progress)
+        except _Stopped:  # what was found at a point of the ring is no answer for the ring
+            raise _Stopped(_answer(target, search, span, least, searched, closed, fresh, "interrupted")) from None
         if looked > 3 * wanted and isinstance(span, Growth):  # full at a point of the ring, so full; but not soon
             done = _answer(target, search, span, looked, looked, closed, fresh, _UPPER)
             return replace(done, basis=closed.basis, arithmetic="exact", proof="bound", _span=closed._span)
@@ -245,22 +248,22 @@ def _searched(
 
 
 def _reach_of_look_ahead(target: Target, sigma: Any, span: Any, closed: Any, wanted: int, progress: Any) -> int:
-    """How far it is worth to look: numbers are cheap; a ring is followed as far as a point of it says.
+    """How far it is worth to look, and the jet is known: numbers are cheap, a ring is followed as far as a point of it says.
 
     The rank at a point is at most that of the ring, and nearly always equal to it. Where the point never gets there, the
-    ring is not followed beyond three times the usual order.
+    ring is not followed any further.
     """
     far = max(3 * wanted, min(MAX_ORDER, sum((target.degree - 1) ** i for i in range(target.support.dimension))))
+    longer, _ = jet_of(sigma, far)  # a custom activation may have declared fewer derivatives
     if isinstance(span, ExactSpan):
-        return far
+        return longer.order
     if not isinstance(span, Growth):
-        return 3 * wanted
-    longer, _ = jet_of(sigma, far)
+        return min(3 * wanted, longer.order)
     point = [3 + 2 * i for i in range(len(longer.generators))]
     probe = Search(target, Jet([evaluate(x, point) for x in longer.values]))
     rank = ExactSpan(target.p)
-    _run(probe, rank, closed, [], far, progress)
-    return min(probe.curve.order, far) if rank.dimension == closed.dimension else wanted
+    _run(probe, rank, closed, [], longer.order, progress)
+    return probe.curve.order if rank.dimension == closed.dimension else wanted
 
 
 def _run(

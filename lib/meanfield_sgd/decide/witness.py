@@ -13,7 +13,7 @@ from sympy import QQ
 
 from .. import _sparse
 from .._polynomial_linear import orthogonal
-from ._linear import dot, null_space, number, primitive
+from ._linear import dot, null_space, number, primitive, real
 from ._slope import averages
 from ._target import FLOAT_TOLERANCE, Target, as_activation, read_rows, read_target, substitute
 from .reflective import counting_orders, inverse_of
@@ -143,14 +143,14 @@ def _witness(broken: dict[int, list[Any]], frame: list[list[Any]], sigma: Any, t
         v = [sum((c * u[i] for c, u in zip(t, frame)), 0) for i in range(target.p)]
         length, tensors = math.sqrt(float(number(dot(v, v)))), _along(broken, t, len(frame), target.p)
         unit = max(1, math.ceil(length))  # |v| <= 1: neither is sigma' lost in its tails, nor is an exponential huge
-        scale = max(math.sqrt(sum(x * x for x in b)) / unit**k for k, b in tensors.items())
+        scale = max(_length(b) / unit**k for k, b in tensors.items())
         for part in (unit, 2 * unit, 4 * unit):
             for u in (Fraction(0), Fraction(1, 2), Fraction(-1), Fraction(2)):
                 if not length and float(u) in sigma.breakpoints:
                     continue  # sigma' has no value there
                 mean = averages(sigma, max(tensors) + 1, u, length / part)
                 g = [sum(mean[k] / part**k * b[j] for k, b in tensors.items()) for j in range(target.p)]
-                size = math.sqrt(sum(x * x for x in g)) / scale
+                size = float(_length(g) / scale)
                 if size > best[0]:
                     best = (size, u, [x * QQ(1, part) if target.exact else x / part for x in v], g)
                 if size > _CLEAR:
@@ -161,7 +161,7 @@ def _witness(broken: dict[int, list[Any]], frame: list[list[Any]], sigma: Any, t
             break
     _, u, v, g = best
     largest = max(map(abs, g))
-    value = tuple(0.0 if abs(x) < 1e-13 * largest else x for x in g)
+    value = tuple(0.0 if abs(x) < 1e-13 * largest else float(x) for x in g)
     return Witness(u, tuple(map(shown, v)), value, reason, shown_rows(frame))
 
 
@@ -178,8 +178,12 @@ def _places(broken: dict[int, list[Any]], width: int) -> Any:
         yield (0,) * width
 
 
-def _along(broken: dict[int, list[Any]], t: Sequence[int], width: int, p: int) -> dict[int, list[float]]:
-    """{k: B_k[v^k]/k!} at v = sum t_i u_i; with p = 0 the exact vectors, otherwise floats."""
+def _length(v: Sequence[Any]) -> Any:
+    return real.sqrt(sum(x * x for x in v))
+
+
+def _along(broken: dict[int, list[Any]], t: Sequence[int], width: int, p: int) -> dict[int, list[Any]]:
+    """{k: B_k[v^k]/k!} at v = sum t_i u_i; with p = 0 the exact vectors, otherwise numbers of any size."""
     found: dict[int, list[Any]] = {}
     for key, vector in broken.items():
         gamma = _sparse.exponents(key, width)
@@ -188,4 +192,4 @@ def _along(broken: dict[int, list[Any]], t: Sequence[int], width: int, p: int) -
             sums = found.setdefault(sum(gamma), [0] * len(vector))
             for j, x in enumerate(vector):
                 sums[j] = sums[j] + x * factor
-    return {k: [float(number(x)) for x in v] for k, v in found.items()} if p else found
+    return {k: [number(x) for x in v] for k, v in found.items()} if p else found
