@@ -61,7 +61,18 @@ def primitive(v: Vector) -> list[Any]:
     return [QQ(x // divisor) for x in whole]
 
 
-class ExactSpan:
+class _Span:
+    """What both kinds of spans share."""
+
+    width: int
+    _rows: Any
+
+    @property
+    def dimension(self) -> int:
+        return len(self._rows)
+
+
+class ExactSpan(_Span):
     """The span of exact vectors, kept as reduced echelon rows."""
 
     exact = True
@@ -71,10 +82,6 @@ class ExactSpan:
         self._rows: dict[int, list[Any]] = {}  # by pivot
         for v in vectors:
             self.add(v)
-
-    @property
-    def dimension(self) -> int:
-        return len(self._rows)
 
     @property
     def rows(self) -> list[list[Any]]:
@@ -112,7 +119,7 @@ class ExactSpan:
         return list(v)
 
 
-class NumericSpan:
+class NumericSpan(_Span):
     """The span of vectors of multiple-precision numbers, kept as orthonormal rows.
 
     ``accepted`` is the smallest relative residual that counted as new, ``rejected`` the largest that counted as zero.
@@ -126,10 +133,6 @@ class NumericSpan:
         self.accepted, self.rejected = real.inf, real.zero
         for v in vectors:
             self.add(v)
-
-    @property
-    def dimension(self) -> int:
-        return len(self._rows)
 
     @property
     def rows(self) -> list[list[Any]]:
