@@ -42,9 +42,9 @@ def first_look() -> None:
 BOXES = [
     ("hermite", 20, 20, 230, ("Networks, Gaussians", "and Hermite"), True),
     ("pde", 290, 20, 230, ("The mean-field PDE", "N, d to infinity"), True),
-    ("reflective", 20, 120, 230, ("Reflective property", "decided exactly"), False),
+    ("reflective", 20, 120, 230, ("Reflective property", "decided exactly"), True),
     ("taylor", 290, 120, 230, ("The Taylor flow", "one curve in V"), False),
-    ("trap", 20, 220, 230, ("The trapping theorem", "what is never learned"), False),
+    ("trap", 20, 220, 230, ("The trapping theorem", "what is never learned"), True),
     ("enough", 290, 220, 230, ("The sufficiency theorem", "what is learned, at what rate"), False),
     ("gap", 155, 320, 230, ("The gap", "averaging, rough activations"), False),
     ("step", 560, 120, 230, ("One gradient step", "on Gaussian mixtures"), False),

@@ -336,7 +336,7 @@ def test_an_interrupted_run_resumes_to_the_bit(tmp_path):
         ({"neurons": 0}, "neurons must be a whole number, at least 1"),
         ({"neurons": 2.5}, "neurons must be a whole number"),
         ({"dimension": 1}, "the target has p = 2 variables"),
-        ({"init": "normal"}, "init must be one of 'zero', 'gaussian', got 'normal'"),
+        ({"init": "normal"}, "init must be one of 'zero', 'gaussian', 'blind', got 'normal'"),
         ({"train": "all"}, "train must be one of"),
         ({"schedule_a": -1.0}, "schedule_a must be a number >= 0"),
         ({"schedule_w": lambda t: 1 - t}, r"schedule_w\(.*\) must be finite and not negative"),

@@ -10,18 +10,27 @@ from __future__ import annotations
 from .._lazy import make_lazy
 
 _HOME = {
+    "Ensemble": "ensemble",
     "InitialLaw": "_nodes",
     "Interrupted": "result",
     "Trajectory": "result",
+    "TrapResponse": "escape",
+    "TrappingBound": "trapping",
+    "activation_norms": "trapping",
     "arccosine_kernel": "hermite",
     "arcsine_kernel": "hermite",
+    "biased": "biased",
+    "ensemble": "ensemble",
     "gauss_hermite": "hermite",
     "hermite_profile": "hermite",
+    "hidden_correlation": "trapping",
     "meanfield": "meanfield",
     "pair_kernel": "hermite",
     "pair_kernel_quadrature": "hermite",
     "population": "population",
     "sgd": "sgd",
+    "trap_response": "escape",
+    "trapping_bound": "trapping",
 }
 
 __all__ = sorted(_HOME)

@@ -19,7 +19,9 @@ __all__ = [
     "Schedule",
     "digest",
     "generator_state",
+    "initial_sizes",
     "overlap",
+    "overlap_columns",
     "read_activation",
     "read_bool",
     "read_choice",
@@ -191,12 +193,38 @@ def read_subspace(subspace: Any, target: Polynomial) -> np.ndarray | None:
     return basis[size > 1e-12 * size[0]]
 
 
-def overlap(w: np.ndarray, subspace: np.ndarray | None, mass: np.ndarray | None = None) -> float | None:
-    """(int |w_S|^2 d rho)^(1/2) for weights w (N, >= p), S by orthonormal rows (k, p); mass 1/N each by default."""
+def overlap(
+    a: np.ndarray, w: np.ndarray, subspace: np.ndarray | None, mass: np.ndarray | None = None
+) -> tuple[float, float] | None:
+    """((int |w_S|^2 d rho)^(1/2), int |a| |w_S|^2 d rho) for a (N,), w (N, >= p), S by orthonormal rows (k, p).
+
+    Mass 1/N each by default.
+    """
     if subspace is None:
         return None
     squares = np.sum((w[:, : subspace.shape[1]] @ subspace.T) ** 2, axis=1)
-    return float(np.sqrt(np.mean(squares) if mass is None else mass @ squares))
+    if mass is None:
+        mass = np.full(len(squares), 1 / len(squares))
+    return float(np.sqrt(mass @ squares)), float(mass @ (np.abs(a) * squares))
+
+
+def overlap_columns(recorded: list | np.ndarray, rows: np.ndarray | None) -> dict[str, np.ndarray | None]:
+    """The columns ``overlaps`` and ``weighted_masses`` of a Trajectory from what :func:`overlap` gave at each time."""
+    if rows is None:
+        return {"overlaps": None, "weighted_masses": None}
+    table = np.asarray(recorded, dtype=np.float64).reshape(-1, 2)
+    return {"overlaps": table[:, 0].copy(), "weighted_masses": table[:, 1].copy()}
+
+
+def initial_sizes(a: np.ndarray, w: np.ndarray, mass: np.ndarray | None = None) -> dict[str, float]:
+    """What the trapping theorem needs of the initial network: sup |a|, int |a|, int a^2, sup |w|."""
+    mass = np.full(len(a), 1 / len(a)) if mass is None else mass
+    return {
+        "largest_a": float(np.abs(a).max()),
+        "mean_a": float(mass @ np.abs(a)),
+        "mean_square_a": float(mass @ a**2),
+        "largest_w": float(np.linalg.norm(w, axis=1).max()),
+    }
 
 
 def read_generator(seed: Any) -> np.random.Generator:

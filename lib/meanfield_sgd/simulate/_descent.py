@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import DivergenceError
-from ._common import Schedule, generator_state, overlap
+from ._common import Schedule, generator_state, initial_sizes, overlap, overlap_columns
 from ._initial import Initial
 from ._profiles import Profiles, RunAway, pick_device
 from ._running import CheckpointFile, Progress, StopRequest
@@ -87,6 +87,7 @@ class Descent:
         self.target, self.activation, self.rates, self.rows = target, activation, rates, rows
         self.rng, self.settings = rng, settings
         self.n, self.d = initial.w.shape
+        self.initial = initial_sizes(initial.a, initial.w)
         self.step, self.batch = settings["step"], settings["batch"]
         self.total = max(1, ceil(settings["time"] / self.step - 1e-9))
         self.device = pick_device(device, self.batch * self.n >= CUDA_FROM)
@@ -109,7 +110,7 @@ class Descent:
         self.done = 0
         self.losses: list[float] = []
         self.errors: list[float] = []
-        self.overlaps: list[float] = []
+        self.overlaps: list[tuple[float, float]] = []
 
     def _check(self, loss: float) -> float:
         if not loss <= self.limit:  # NaN included
@@ -129,7 +130,7 @@ class Descent:
         self.losses.append(self._check(loss))
         self.errors.append(error)
         if self.rows is not None:
-            self.overlaps.append(overlap(self.w[:, : self.target.p].cpu().numpy(), self.rows))
+            self.overlaps.append(overlap(self.a.cpu().numpy(), self.w[:, : self.target.p].cpu().numpy(), self.rows))
         return loss
 
     def _advance(self) -> None:
@@ -176,13 +177,14 @@ class Descent:
             "steps": self.done,
             "samples": self.done * self.batch,
             "standard_error": np.zeros(count) if exact else errors,
+            "initial": self.initial,
             "device": self.device,
         }
         return Trajectory(
             method="sgd",
             times=self.times[:count],
             losses=np.array(self.losses),
-            overlaps=None if self.rows is None else np.array(self.overlaps),
+            **overlap_columns(self.overlaps, self.rows),
             final_state={
                 "a": self.a.cpu().numpy().copy(),
                 "w": self.w.cpu().numpy().copy(),
@@ -191,6 +193,7 @@ class Descent:
             error=float(errors.max() * (1 if exact else 3)) if count else None,
             settings=dict(self.settings),
             info=info,
+            problem=(self.target, self.activation),
         )
 
     def _checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

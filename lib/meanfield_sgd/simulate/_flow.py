@@ -9,7 +9,7 @@ import torch
 from scipy.integrate import DOP853
 
 from ..errors import DivergenceError
-from ._common import Schedule, overlap
+from ._common import Schedule, initial_sizes, overlap, overlap_columns
 from ._initial import Initial
 from ._kernels import Field, HermiteForm, predicted_cost
 from ._profiles import Profiles, RunAway, pick_device
@@ -41,9 +41,10 @@ class Flow:
         settings: dict[str, Any],
     ):
         self.n, self.m = initial.w.shape
+        self.initial = initial_sizes(initial.a, initial.w)
         self.rates, self.rows, self.times, self.settings = rates, rows, times, settings
         self.end = settings["time"]
-        self.coordinates = initial.coordinates
+        self.coordinates, self.problem = initial.coordinates, (target, activation)
         self.device = self._device(device, form, target)
         self.truncation = Truncation(target, Profiles(activation, self.device), self.n, self.m, tolerance / 16, form)
         self.truncation.mend = "ask for a larger tolerance, use sgd, or an activation without a kink"
@@ -58,7 +59,7 @@ class Flow:
         self.max_step = self.end / 20 if not all(rate.constant for rate in rates) else np.inf
         self.t, self.y, self.h = 0.0, np.concatenate([initial.a, initial.w.ravel(), [0.0]]), None
         self.losses: list[float] = []
-        self.overlaps: list[float] = []
+        self.overlaps: list[tuple[float, float]] = []
         self.defect = self.worst_defect = self.tail = self.worst_tail = self.worst_gap = 0.0
         self.sources: list[list[float]] = []  # a row a step: energy defect, change of the truncated energy, dissipation
         self.evaluations = self.steps = 0
@@ -108,7 +109,7 @@ class Flow:
     def _record(self, loss: float, y: np.ndarray) -> None:
         self.losses.append(loss)
         if self.rows is not None:
-            self.overlaps.append(overlap(y[self.n : -1].reshape(self.n, self.m), self.rows))
+            self.overlaps.append(overlap(y[: self.n], y[self.n : -1].reshape(self.n, self.m), self.rows))
 
     def _settle(self, t: float, y: np.ndarray) -> float:
         """More orders where the state (t, y) needs them; the energy estimated beyond them."""
@@ -229,6 +230,7 @@ class Flow:
             "steps": self.steps,
             "effective_dimension": self.m,
             "coordinates": self.coordinates,
+            "initial": self.initial,
             "device": self.device,
         }
         done = len(self.losses)
@@ -236,7 +238,7 @@ class Flow:
             method="population",
             times=self.times[:done],
             losses=np.array(self.losses),
-            overlaps=None if self.rows is None else np.array(self.overlaps),
+            **overlap_columns(self.overlaps, self.rows),
             final_state={
                 "a": self.y[:n].copy(),
                 "w": self.y[n:-1].reshape(n, self.m).copy(),
@@ -245,6 +247,7 @@ class Flow:
             error=self.error(),
             settings=dict(self.settings),
             info=info,
+            problem=self.problem,
         )
 
     def _checkpoint(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

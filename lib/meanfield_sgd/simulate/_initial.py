@@ -10,7 +10,10 @@ from ..activation import Activation
 from ..errors import InputError
 from ._common import short
 
-__all__ = ["Initial", "draw", "read_state", "reduce", "refuse_kink_at_zero"]
+__all__ = ["INITS", "Initial", "draw", "read_state", "reduce", "refuse_kink_at_zero"]
+
+
+INITS = ("zero", "gaussian", "blind")
 
 
 class Initial(NamedTuple):
@@ -47,14 +50,31 @@ def read_state(state: Any, p: int, neurons: int | None = None, dimension: int | 
     return Initial(a, w, "as given in initial_state")
 
 
-def draw(init: str, neurons: int, dimension: int, p: int, rng: np.random.Generator, *, reduced: bool) -> Initial:
+def draw(
+    init: str,
+    neurons: int,
+    dimension: int,
+    p: int,
+    rng: np.random.Generator,
+    *,
+    reduced: bool,
+    blind: np.ndarray | None = None,
+) -> Initial:
     """a ~ U[-1, 1], then w = 0 ("zero") or w ~ N(0, I/d) ("gaussian"), in that order from ``rng``.
+
+    "blind": as "gaussian", but the part of w in S, the orthonormal rows ``blind`` (k, p), is then set to zero.
 
     ``reduced``: only the coordinates that a flow in the population can reach. Zero weights never leave V (p columns).
     Gaussian weights stay in the span of V and of themselves; for d - p > N their part outside V, in the basis that
     Gram-Schmidt makes of the neurons in turn, is lower triangular with independent entries: N(0, 1)/sqrt d below the
     diagonal and chi(d - p - i)/sqrt d on it, i = 0, 1, ... (Bartlett's decomposition): the same law, drawn directly.
     """
+    if init == "blind":
+        if blind is None:
+            raise InputError('init="blind" needs subspace=..., the directions in which the weights start at zero')
+        a, w, words = draw("gaussian", neurons, dimension, p, rng, reduced=reduced)
+        w[:, :p] -= w[:, :p] @ blind.T @ blind
+        return Initial(a, w, words)
     a = rng.uniform(-1.0, 1.0, neurons)
     if init == "zero":
         if reduced:

@@ -33,9 +33,17 @@ class TargetForms:
     """
 
     def __init__(self, target: Polynomial):
-        p = target.p
-        coefficients = {tuple(alpha): float(d) for alpha, d in target.hermite_coefficients.items()}
-        self.p, self.degree = p, target.degree
+        self._setup({tuple(alpha): float(d) for alpha, d in target.hermite_coefficients.items()}, target.p)
+
+    @classmethod
+    def of_coefficients(cls, coefficients: dict[tuple[int, ...], float], p: int) -> TargetForms:
+        """The same for a polynomial given by its Hermite coefficients d_alpha, floats."""
+        self = cls.__new__(cls)
+        self._setup(coefficients, p)
+        return self
+
+    def _setup(self, coefficients: dict[tuple[int, ...], float], p: int) -> None:
+        self.p, self.degree = p, max(map(sum, coefficients), default=0)
         self.half_square = 0.5 * sum(
             d * d * np.prod([float(factorial(i)) for i in alpha]) for alpha, d in coefficients.items()
         )

@@ -21,7 +21,9 @@ import numpy as np
 from ..errors import InputError, ToleranceError
 from ._common import (
     Schedule,
+    initial_sizes,
     overlap,
+    overlap_columns,
     read_activation,
     read_choice,
     read_count,
@@ -121,6 +123,7 @@ def meanfield(
         )
     settings = {
         "target": str(target),
+        "variables": list(target.variables),
         "activation": str(activation),
         "time": time,
         "tolerance": tolerance,
@@ -151,9 +154,9 @@ def meanfield(
         except KeyboardInterrupt:
             if not latest:
                 raise
-            partial = _trajectory(latest[-1], times, rows, settings)
+            partial = _trajectory(latest[-1], times, rows, settings, (target, activation))
             raise Interrupted(f"interrupted; the last full solve has error {partial.error:.1e}", partial) from None
-    return _trajectory(found, times, rows, settings)
+    return _trajectory(found, times, rows, settings, (target, activation))
 
 
 def _rate(schedule: Schedule):
@@ -188,7 +191,9 @@ def _initial(init, law: InitialLaw | None, p: int):
     return law or InitialLaw.uniform(), lambda a: (np.zeros((len(a), p)), np.full(len(a), outside)), init
 
 
-def _trajectory(found: Refinement, times: np.ndarray, rows: np.ndarray | None, settings: dict) -> Trajectory:
+def _trajectory(
+    found: Refinement, times: np.ndarray, rows: np.ndarray | None, settings: dict, problem: tuple
+) -> Trajectory:
     s = found.solution
     at = np.searchsorted(s.times, times)
     at = np.minimum(at, len(s.times) - 1)
@@ -196,15 +201,17 @@ def _trajectory(found: Refinement, times: np.ndarray, rows: np.ndarray | None, s
         method="meanfield",
         times=times,
         losses=s.losses[at],
-        overlaps=None if rows is None else np.array([overlap(s.w[i], rows, s.mass) for i in at]),
+        **overlap_columns([overlap(s.a[i], s.w[i], rows, s.mass) for i in at], rows),
         final_state={"a": s.a[-1], "w": s.w[-1], "rho": s.rho[-1], "mass": s.mass, "initial_a": s.initial_a},
         error=found.error,
         settings=settings,
+        problem=problem,
         info={
             "nodes": len(s.mass),
             "orders": found.orders,
             "panel_edges": None if found.panels.law.kind == "points" else found.panels.edges,
             "energy_defect": s.defect,
+            "initial": initial_sizes(s.initial_a, np.column_stack([s.w[0], s.rho[0]]), s.mass),
             "solves": found.history,
         },
     )

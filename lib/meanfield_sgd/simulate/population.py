@@ -9,13 +9,13 @@ DOP853 of scipy with error control.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
 from . import _common as common
-from ._initial import draw, read_state, reduce, refuse_kink_at_zero
+from ._initial import INITS, Initial, draw, read_state, reduce, refuse_kink_at_zero
 from ._running import CheckpointFile, threads_for
 from .result import Trajectory
 
@@ -63,8 +63,8 @@ def population(
     activation : sigma, an Activation or its text, as ``"tanh(y+1/2)"``.
     time : the final gradient-flow time, > 0.
     neurons, dimension : N and d >= p.
-    init : ``"zero"``: a ~ U[-1, 1], w = 0; ``"gaussian"``: w ~ N(0, I/d). With the same ``seed``, N and d <= N + p the
-        network is the one that :func:`sgd` starts from.
+    init : ``"zero"``: a ~ U[-1, 1], w = 0; ``"gaussian"``: w ~ N(0, I/d); ``"blind"``: the same with w_S = 0, S the
+        ``subspace``. With the same ``seed``, N and d <= N + p the network is the one that :func:`sgd` starts from.
     train : ``"both"``, ``"a"`` or ``"w"``: which layer moves.
     schedule_a, schedule_w : the rates xi_a, xi_w >= 0: numbers, or functions of time. At a jump of a schedule the error
         control shortens its steps.
@@ -105,13 +105,46 @@ def population(
     Source: the flow is the gradient flow of Chen and Ge, arXiv 2402.08948, with N neurons in place of a measure; the
     method is this book's. The field is checked against tensor quadrature in up to three dimensions, to 1e-10.
     """
+    given = dict(locals())
+    del given["progress"], given["checkpoint"]
+    job = prepare(**given)
+
+    from ._flow import Flow  # torch is loaded here, not when the package is imported
+
+    # Few coordinates mean the Hermite form, whose work is linear in N.
+    with threads_for(len(job.state.a) * (len(job.state.a) if job.state.w.shape[1] > 2 else 64)):
+        flow = Flow(*job[:-1])
+        return flow.run(CheckpointFile(checkpoint, job.identity), progress)
+
+
+class Job(NamedTuple):
+    """A run whose arguments are read: what :class:`Flow` takes, and the identity of its checkpoint."""
+
+    target: Polynomial
+    activation: Activation
+    state: Initial
+    rates: tuple[common.Schedule, common.Schedule]
+    rows: np.ndarray | None
+    times: np.ndarray
+    tolerance: float
+    device: str
+    form: str
+    settings: dict[str, Any]
+    identity: dict[str, Any]
+
+
+def prepare(
+    target, activation, time, *, neurons, dimension, init, train, schedule_a, schedule_w, subspace, times, seed,
+    tolerance, device, initial_state, form,
+) -> Job:  # fmt: skip
+    """The arguments of :func:`population`, read and refused."""
     target, activation = common.read_target(target), common.read_activation(activation)
     time = common.read_positive(time, "time")
     neurons = common.read_count(neurons, "neurons") if initial_state is None else None
     dimension = common.read_count(dimension, "dimension")
     if dimension < target.p:
         raise InputError(f"dimension={dimension} is too small: the target has p = {target.p} variables")
-    init = common.read_choice(init, "init", ("zero", "gaussian"))
+    init = common.read_choice(init, "init", INITS)
     rates = common.read_schedules(train, schedule_a, schedule_w)
     rows = common.read_subspace(subspace, target)
     times = common.read_times(times, time)
@@ -123,6 +156,7 @@ def population(
     rng = common.read_generator(seed)
     settings = {
         "target": str(target),
+        "variables": list(target.variables),
         "activation": str(activation),
         "time": time,
         "neurons": neurons,
@@ -144,17 +178,11 @@ def population(
         "generator": common.generator_state(rng),
     }
     if initial_state is None:
-        state = draw(init, neurons, dimension, target.p, rng, reduced=True)
+        state = draw(init, neurons, dimension, target.p, rng, reduced=True, blind=rows)
     else:
         given = read_state(initial_state, target.p, None, dimension)
         identity["initial_state"] = common.digest(given.a, given.w)
         state = reduce(given, target.p)
         settings["neurons"] = identity["neurons"] = len(state.a)
     refuse_kink_at_zero(activation, state.w, initial_state is not None)
-
-    from ._flow import Flow  # torch is loaded here, not when the package is imported
-
-    # Few coordinates mean the Hermite form, whose work is linear in N.
-    with threads_for(len(state.a) * (len(state.a) if state.w.shape[1] > 2 else 64)):
-        flow = Flow(target, activation, state, rates, rows, times, tolerance, device, form, settings)
-        return flow.run(CheckpointFile(checkpoint, identity), progress)
+    return Job(target, activation, state, rates, rows, times, tolerance, device, form, settings, identity)

@@ -35,6 +35,9 @@ class Trajectory:
     losses : (T,) float64, the loss 1/2 E|f - f*|^2 at those times.
     overlaps : (T,) float64 or None. With a subspace S of V: (int |w_S|^2 d rho)^(1/2), the root mean square length of
         the part of the weights in S.
+    weighted_masses : (T,) float64 or None. With a subspace S: int |a| |w_S|^2 d rho, which bounds what the network can
+        have learned of the part of the target that is hidden behind S (:class:`TrappingBound`).
+    problem : (Polynomial, Activation) or None, the target and the activation themselves; not kept in JSON.
     final_state : dict of numpy arrays, the state at ``times[-1]``: ``"a"`` (N,), ``"w"`` (N, m) whose first p columns
         are the coordinates in V, ``"mass"`` (N,) summing to 1 (and ``"rho"`` (N,), the length of the part of w outside
         V, where the method carries only that).
@@ -51,13 +54,18 @@ class Trajectory:
     error: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+    weighted_masses: np.ndarray | None = None
+    problem: tuple[Any, Any] | None = None
 
     def __post_init__(self) -> None:
         self.times = np.asarray(self.times, dtype=np.float64)
         self.losses = np.asarray(self.losses, dtype=np.float64)
         if self.overlaps is not None:
             self.overlaps = np.asarray(self.overlaps, dtype=np.float64)
-        for name, column in (("losses", self.losses), ("overlaps", self.overlaps)):
+        if self.weighted_masses is not None:
+            self.weighted_masses = np.asarray(self.weighted_masses, dtype=np.float64)
+        columns = {"losses": self.losses, "overlaps": self.overlaps, "weighted_masses": self.weighted_masses}
+        for name, column in columns.items():
             if column is not None and column.shape != self.times.shape:
                 raise InputError(f"{name} has shape {column.shape}, times has {self.times.shape}: they must agree")
 
@@ -82,11 +90,14 @@ class Trajectory:
     def to_dict(self) -> dict[str, np.ndarray]:
         """The columns of a table with one row a time: ``pandas.DataFrame(trajectory.to_dict())`` works.
 
-        Keys: ``"times"``, ``"loss"``, and ``"overlap"`` where a subspace was given; values (T,) float64 (copies).
+        Keys: ``"times"``, ``"loss"``, and where a subspace was given ``"overlap"`` and ``"weighted_mass"``; values (T,)
+        float64 (copies).
         """
         columns = {"times": self.times.copy(), "loss": self.losses.copy()}
         if self.overlaps is not None:
             columns["overlap"] = self.overlaps.copy()
+        if self.weighted_masses is not None:
+            columns["weighted_mass"] = self.weighted_masses.copy()
         return columns
 
     def to_json(self, *, state: bool = False, indent: int | None = None) -> str:
@@ -112,12 +123,14 @@ class Trajectory:
             record = json.loads(text)
             if record["format"] != FORMAT:
                 raise InputError(f"this trajectory has format {record['format']!r}, this version reads format {FORMAT}")
-            column = {n: None if record.get(n) is None else _floats(record[n]) for n in ("times", "loss", "overlap")}
+            names = ("times", "loss", "overlap", "weighted_mass")
+            column = {n: None if record.get(n) is None else _floats(record[n]) for n in names}
             return cls(
                 method=record["method"],
                 times=column["times"],
                 losses=column["loss"],
                 overlaps=column["overlap"],
+                weighted_masses=column["weighted_mass"],
                 final_state={name: _floats(value) for name, value in record.get("final_state", {}).items()},
                 error=record["error"],
                 settings=record["settings"],
@@ -145,6 +158,31 @@ class Trajectory:
         times = np.union1d(self.times, other.times)
         times = times[(times >= start) & (times <= end)]
         return float(np.max(np.abs(self._loss_at(times) - other._loss_at(times))))
+
+    @property
+    def masses(self) -> np.ndarray | None:
+        """m_S(t)^2 = int |w_S|^2 d rho_t, the square of ``overlaps``, (T,); None without a subspace."""
+        return None if self.overlaps is None else self.overlaps**2
+
+    def escape_time(self, level: float = 0.25) -> float:
+        """The first time at which the overlap m_S reaches ``level``; infinity if it does not.
+
+        Between two recorded times log m_S is interpolated linearly (a trap is left exponentially). Raises
+        :class:`~meanfield_sgd.InputError` where no subspace was recorded or ``level`` is not positive.
+        """
+        if self.overlaps is None:
+            raise InputError("no overlap was recorded: run with subspace=..., for instance subspace=['z2', 'z3']")
+        if not (isinstance(level, (int, float)) and level > 0):
+            raise InputError(f"level must be a positive number, got {level!r:.40}")
+        above = np.flatnonzero(self.overlaps >= level)
+        if not len(above):
+            return float("inf")
+        i = int(above[0])
+        if i == 0 or self.overlaps[i - 1] <= 0:
+            return float(self.times[i])
+        before, after = np.log(self.overlaps[i - 1 : i + 1])
+        part = (np.log(level) - before) / (after - before)
+        return float(self.times[i - 1] + part * (self.times[i] - self.times[i - 1]))
 
     def _loss_at(self, times: np.ndarray) -> np.ndarray:
         from scipy.interpolate import PchipInterpolator

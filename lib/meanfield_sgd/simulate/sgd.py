@@ -10,13 +10,13 @@ One step of size :math:`\eta` with batch x_1, ..., x_b ~ N(0, I_d):
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
 from . import _common as common
-from ._initial import Initial, draw, read_state, refuse_kink_at_zero
+from ._initial import INITS, Initial, draw, read_state, refuse_kink_at_zero
 from ._running import CheckpointFile, threads_for
 from .result import Trajectory
 
@@ -68,7 +68,8 @@ def sgd(
     time : the final gradient-flow time, > 0; the run takes the fewest whole steps that reach it.
     neurons, dimension, batch : N, d >= p and b.
     step : the step :math:`\eta`, in units of gradient-flow time.
-    init : ``"zero"``: a ~ U[-1, 1], w = 0; ``"gaussian"``: w ~ N(0, I/d).
+    init : ``"zero"``: a ~ U[-1, 1], w = 0; ``"gaussian"``: w ~ N(0, I/d); ``"blind"``: the same with w_S = 0, S the
+        ``subspace``.
     train : ``"both"``, ``"a"`` or ``"w"``: which layer moves.
     schedule_a, schedule_w : the rates xi_a, xi_w >= 0: numbers, or functions of time (taken at the start of a step).
     subspace : S in V for the overlaps: names (``"z2"``, ``["z2", "z3"]``) or spanning rows (k, p).
@@ -105,6 +106,37 @@ def sgd(
     Source: the setting is that of Chen and Ge, arXiv 2402.08948; the estimate of the loss is this book's. Checked
     against torch.autograd to rounding, and against :func:`population` at small steps.
     """
+    given = dict(locals())
+    del given["progress"], given["checkpoint"]
+    job = prepare(**given)
+
+    from ._descent import Descent  # torch is loaded here, not when the package is imported
+
+    with threads_for(job.settings["batch"] * len(job.state.a)):
+        descent = Descent(*job[:-1])
+        return descent.run(CheckpointFile(checkpoint, job.identity), progress)
+
+
+class Job(NamedTuple):
+    """A run whose arguments are read: what :class:`Descent` takes, and the identity of its checkpoint."""
+
+    target: Polynomial
+    activation: Activation
+    state: Initial
+    rates: tuple[common.Schedule, common.Schedule]
+    rows: np.ndarray | None
+    times: np.ndarray
+    rng: np.random.Generator
+    device: str
+    settings: dict[str, Any]
+    identity: dict[str, Any]
+
+
+def prepare(
+    target, activation, time, *, neurons, dimension, batch, step, init, train, schedule_a, schedule_w, subspace, times,
+    seed, loss, test_points, device, initial_state,
+) -> Job:  # fmt: skip
+    """The arguments of :func:`sgd`, read and refused."""
     target, activation = common.read_target(target), common.read_activation(activation)
     time = common.read_positive(time, "time")
     neurons = common.read_count(neurons, "neurons") if initial_state is None else None
@@ -114,7 +146,7 @@ def sgd(
         raise InputError(f"dimension={dimension} is too small: the target has p = {target.p} variables")
     if step > time:
         raise InputError(f"step={step:g} is longer than the whole run, time={time:g}: take a smaller step")
-    init = common.read_choice(init, "init", ("zero", "gaussian"))
+    init = common.read_choice(init, "init", INITS)
     rates = common.read_schedules(train, schedule_a, schedule_w)
     rows = common.read_subspace(subspace, target)
     times = common.read_times(times, time)
@@ -124,6 +156,7 @@ def sgd(
     rng = common.read_generator(seed)
     settings = {
         "target": str(target),
+        "variables": list(target.variables),
         "activation": str(activation),
         "time": time,
         "neurons": neurons,
@@ -147,7 +180,7 @@ def sgd(
         "generator": common.generator_state(rng),
     }
     if initial_state is None:
-        state = draw(init, neurons, dimension, target.p, rng, reduced=False)
+        state = draw(init, neurons, dimension, target.p, rng, reduced=False, blind=rows)
     else:
         given = read_state(initial_state, target.p, None, dimension)
         identity["initial_state"] = common.digest(given.a, given.w)
@@ -155,9 +188,4 @@ def sgd(
         missing = np.zeros((len(given.a), dimension - given.w.shape[1]))
         state = Initial(given.a, np.hstack([given.w, missing]), "R^d")
     refuse_kink_at_zero(activation, state.w, initial_state is not None)
-
-    from ._descent import Descent  # torch is loaded here, not when the package is imported
-
-    with threads_for(batch * len(state.a)):
-        descent = Descent(target, activation, state, rates, rows, times, rng, device, settings)
-        return descent.run(CheckpointFile(checkpoint, identity), progress)
+    return Job(target, activation, state, rates, rows, times, rng, device, settings, identity)
