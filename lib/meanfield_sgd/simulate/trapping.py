@@ -230,12 +230,10 @@ def _of_run(run: Trajectory) -> tuple[np.ndarray, Polynomial, Activation]:
 def trapping_bound(run: Trajectory, *, schedule_a: Any = None, schedule_w: Any = None) -> TrappingBound:
     r"""The trapping theorem applied to a run: how far it can have come towards its ``subspace`` S, and its loss.
 
-    The constants are the run's own: A = sup \|a\| and int a^2 at time 0, the initial loss E_0, the schedules, m(0). With
-    X_a the integral of xi_a:
-
-    * :math:`K_a=A+M_0\sqrt{2E_0}X_a` if sigma is bounded; else, along with a bound of \|w\|, from
-      :math:`|\dot a|\le\xi_a\sqrt{2E_0}(|\sigma(0)|+M_1|w|)`, :math:`|\dot w|\le\xi_wM_1\sqrt{2E_0}|a|`;
-    * :math:`Q=\min(K_a^2,\int a_0^2d\rho_0+\frac12\|f^*\|^2X_a)`.
+    The constants are the run's own: A = sup \|a\| and int a^2 at time 0, the initial loss E_0, the schedules, m(0). Let X_a
+    be the integral of xi_a. If sigma is bounded, :math:`K_a=A+M_0\sqrt{2E_0}X_a`; if not, K_a comes, along with a bound of
+    \|w\|, from :math:`|\dot a|\le\xi_a\sqrt{2E_0}(|\sigma(0)|+M_1|w|)` and :math:`|\dot w|\le\xi_wM_1\sqrt{2E_0}|a|`. Always
+    :math:`Q=\min(K_a^2,\int a_0^2d\rho_0+\frac12\|f^*\|^2X_a)`.
 
     So the exponent is O(t) if xi_a is integrable and O(t + t^2) if not: from w ~ N(0, I/d), where m(0)^2 is about
     dim S / d, S cannot be found before a multiple of log d, or of its square root.
