@@ -235,8 +235,9 @@ def trapping_bound(run: Trajectory, *, schedule_a: Any = None, schedule_w: Any =
     \|w\|, from :math:`|\dot a|\le\xi_a\sqrt{2E_0}(|\sigma(0)|+M_1|w|)` and :math:`|\dot w|\le\xi_wM_1\sqrt{2E_0}|a|`. Always
     :math:`Q=\min(K_a^2,\int a_0^2d\rho_0+\frac12\|f^*\|^2X_a)`.
 
-    So the exponent is O(t) if xi_a is integrable and O(t + t^2) if not: from w ~ N(0, I/d), where m(0)^2 is about
-    dim S / d, S cannot be found before a multiple of log d, or of its square root.
+    For bounded sigma the exponent is O(t) if xi_a is integrable and O(t + t^2) if not: from w ~ N(0, I/d), where m(0)^2 is
+    about dim S / d, S cannot be found before a multiple of log d, or of its square root. For unbounded sigma and a trained
+    output layer K_a grows exponentially, and the bound on the escape time like log log d only.
 
     For SGD with a frozen output layer and constant step eta and batch b (Proposition *Noise* of the chapter), with
     :math:`\bar\rho=\|f^*\|+M_0\int|a|` in place of :math:`\sqrt{2E_0}` and c the exponent's rate,
