@@ -17,6 +17,7 @@ from ..polynomial import Polynomial
 
 __all__ = [
     "Schedule",
+    "crossing",
     "digest",
     "generator_state",
     "initial_sizes",
@@ -214,6 +215,21 @@ def overlap_columns(recorded: list | np.ndarray, rows: np.ndarray | None) -> dic
         return {"overlaps": None, "weighted_masses": None}
     table = np.asarray(recorded, dtype=np.float64).reshape(-1, 2)
     return {"overlaps": table[:, 0].copy(), "weighted_masses": table[:, 1].copy()}
+
+
+def crossing(times: np.ndarray, values: np.ndarray, level: float) -> float:
+    """The first time at which ``values`` (T,) reach ``level``, infinity if not by the last; log-linear between times.
+
+    Where the value before is 0, the later of the two times.
+    """
+    above = np.flatnonzero(values >= level)
+    if not len(above):
+        return float("inf")
+    i = int(above[0])
+    if i == 0 or values[i - 1] <= 0:
+        return float(times[i])
+    low, high = np.log(values[i - 1 : i + 1])
+    return float(times[i - 1] + (np.log(level) - low) / (high - low) * (times[i] - times[i - 1]))
 
 
 def initial_sizes(a: np.ndarray, w: np.ndarray, mass: np.ndarray | None = None) -> dict[str, float]:

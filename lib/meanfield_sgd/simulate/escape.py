@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ._common import read_activation, read_schedules, read_subspace, read_target
+from ._common import crossing, read_activation, read_schedules, read_subspace, read_target
 from .result import Trajectory
 
 __all__ = ["TrapResponse", "trap_response"]
@@ -45,15 +45,7 @@ class TrapResponse:
 
     def escape_time(self, dimension: float, level: float = 0.25) -> float:
         """When m_S reaches ``level`` in d dimensions, by this linear theory; infinity if not by the last time."""
-        above = np.flatnonzero(self.mass >= dimension * level * level)
-        if not len(above):
-            return float("inf")
-        i = int(above[0])
-        if i == 0:
-            return float(self.times[0])
-        low, high = np.log(self.mass[i - 1 : i + 1])
-        part = (np.log(dimension * level * level) - low) / (high - low)
-        return float(self.times[i - 1] + part * (self.times[i] - self.times[i - 1]))
+        return crossing(self.times, self.mass, dimension * level * level)
 
 
 def trap_response(

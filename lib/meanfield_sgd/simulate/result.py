@@ -174,15 +174,9 @@ class Trajectory:
             raise InputError("no overlap was recorded: run with subspace=..., for instance subspace=['z2', 'z3']")
         if not (isinstance(level, (int, float)) and level > 0):
             raise InputError(f"level must be a positive number, got {level!r:.40}")
-        above = np.flatnonzero(self.overlaps >= level)
-        if not len(above):
-            return float("inf")
-        i = int(above[0])
-        if i == 0 or self.overlaps[i - 1] <= 0:
-            return float(self.times[i])
-        before, after = np.log(self.overlaps[i - 1 : i + 1])
-        part = (np.log(level) - before) / (after - before)
-        return float(self.times[i - 1] + part * (self.times[i] - self.times[i - 1]))
+        from ._common import crossing
+
+        return crossing(self.times, self.overlaps, level)
 
     def _loss_at(self, times: np.ndarray) -> np.ndarray:
         from scipy.interpolate import PchipInterpolator

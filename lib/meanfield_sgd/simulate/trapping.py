@@ -23,7 +23,7 @@ import numpy as np
 from ..activation import Activation
 from ..errors import InputError
 from ..polynomial import Polynomial
-from ._common import Schedule, _read_schedule, read_activation, short
+from ._common import Schedule, _read_schedule, crossing, read_activation, short
 from .result import Trajectory
 
 if TYPE_CHECKING:
@@ -132,18 +132,16 @@ class TrappingBound:
         return bool(np.all(self.mass <= self.mass_bound * (1 + 1e-9) + 1e-24) and np.all(self.margin >= -enough))
 
     def escape_time(self, level: float = 0.25) -> float:
-        """A time before which m cannot have reached ``level``: where the bound does; infinity if not by the last time."""
-        above = np.flatnonzero(self.mass_bound >= level * level)
-        if not len(above):
-            return inf
-        i = int(above[0])
-        if i == 0:
-            return float(self.times[0])
-        if self.mass_bound[i - 1] <= 0:
-            return float(self.times[i - 1])
-        low, high = np.log(self.mass_bound[i - 1 : i + 1])
-        part = (2 * np.log(level) - low) / (high - low)
-        return float(self.times[i - 1] + part * (self.times[i] - self.times[i - 1]))
+        """Where the bound of m reaches ``level``, which m cannot do before; infinity if not by the last time.
+
+        Between recorded times the logarithm of the bound is interpolated, exactly for constant rates and a frozen output
+        layer, and on the safe side where it is convex (both layers at constant rates); where it starts at 0, the time
+        before is given. Record densely otherwise.
+        """
+        first = int(np.argmax(self.mass_bound >= level * level))
+        if first and self.mass_bound[first - 1] <= 0:
+            return float(self.times[first - 1])
+        return crossing(self.times, self.mass_bound, level * level)
 
 
 def _schedule(run: Trajectory, name: str, given: Any) -> Schedule:
@@ -153,18 +151,18 @@ def _schedule(run: Trajectory, name: str, given: Any) -> Schedule:
     return _read_schedule(value, name)
 
 
-def _hidden(h: Polynomial, sigma: Activation, rows: np.ndarray) -> tuple[Any, Any]:
-    """(exact floor of S, S as decide knows it) where S is hidden from sigma; InputError otherwise."""
+def _floor(h: Polynomial, sigma: Activation, rows: np.ndarray) -> Any:
+    """The exact floor of S where S is hidden from sigma; InputError otherwise."""
     from .. import decide
 
     for found in (decide.largest_invariant_subspace(h, sigma), decide.largest_reflective_subspace(h, sigma)):
         if found.dimension == len(rows):
             basis = np.array([[float(x) for x in row] for row in found.basis])
             if np.linalg.matrix_rank(np.vstack([basis, rows]), tol=1e-9) == len(rows):
-                return decide.loss_floor(h, found), [list(row) for row in found.basis]
+                return decide.loss_floor(h, found)
     plain = [[Fraction(round(x)) if abs(x - round(x)) < 1e-14 else float(x) for x in row] for row in rows]
     if decide.is_reflective(h, plain, sigma):
-        return decide.loss_floor(h, plain), plain
+        return decide.loss_floor(h, plain)
     raise InputError(
         f"the subspace {short(rows.tolist())} is not hidden from {sigma}: nothing holds a network away from it "
         "(decide.largest_invariant_subspace gives the largest one that is)"
@@ -257,7 +255,7 @@ def trapping_bound(run: Trajectory, *, schedule_a: Any = None, schedule_w: Any =
     Source: this book, The trapping theorem, with proof.
     """
     rows, h, sigma = _of_run(run)
-    floor, _ = _hidden(h, sigma, rows)
+    floor = _floor(h, sigma, rows)
     norms = activation_norms(sigma)
     if norms[2] == inf or norms[1] == inf:
         what = "first" if norms[1] == inf else "second"
@@ -329,26 +327,21 @@ def _sgd_constants(run, h, rows, norms, rates, sizes, norm) -> tuple[float, floa
             "activation"
         )
     output = norms[0] * sizes["mean_a"]
-    square = 0.0
-    for row in rows:
-        terms = {tuple(int(i == j) for j in range(h.p)): float(x) for i, x in enumerate(row)}
-        square += _mean_square_product(h, terms)
-    g = sqrt(square) + output * sqrt(len(rows))
+    g = sqrt(sum(_mean_square_product(h, row) for row in rows)) + output * sqrt(len(rows))
     noise = run.settings["step"] / run.settings["batch"] * rates[1].value ** 2
     return norm + output, noise * sizes["mean_square_a"] * norms[1] ** 2 * g * g
 
 
-def _mean_square_product(h: Polynomial, linear: dict[tuple[int, ...], float]) -> float:
-    """E (h* (b.z))^2 for a linear form b.z, through Hermite coefficients: z_i He_k = He_{k+1} + k He_{k-1}."""
+def _mean_square_product(h: Polynomial, b: np.ndarray) -> float:
+    """E (h* (b.z))^2, through Hermite coefficients: z_i He_k = He_{k+1} + k He_{k-1}."""
     from .._exact import to_float
 
     product: dict[tuple[int, ...], float] = {}
     for alpha, d in h.hermite_coefficients.items():
-        for unit, b in linear.items():
-            i = unit.index(1)
+        for i, c in enumerate(b.tolist()):
             up = alpha[:i] + (alpha[i] + 1,) + alpha[i + 1 :]
-            product[up] = product.get(up, 0.0) + b * to_float(d)
+            product[up] = product.get(up, 0.0) + c * to_float(d)
             if alpha[i]:
                 down = alpha[:i] + (alpha[i] - 1,) + alpha[i + 1 :]
-                product[down] = product.get(down, 0.0) + b * to_float(d) * alpha[i]
+                product[down] = product.get(down, 0.0) + c * to_float(d) * alpha[i]
     return sum(d * d * prod(map(factorial, alpha)) for alpha, d in product.items())
