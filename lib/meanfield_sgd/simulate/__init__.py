@@ -11,8 +11,10 @@ from .._lazy import make_lazy
 
 _HOME = {
     "Ensemble": "ensemble",
+    "FeatureLaw": "features",
     "InitialLaw": "_nodes",
     "Interrupted": "result",
+    "KernelMatrix": "kernel",
     "Trajectory": "result",
     "TrapResponse": "escape",
     "TrappingBound": "trapping",
@@ -21,14 +23,17 @@ _HOME = {
     "arcsine_kernel": "hermite",
     "biased": "biased",
     "ensemble": "ensemble",
+    "features": "features",
     "gauss_hermite": "hermite",
     "hermite_profile": "hermite",
     "hidden_correlation": "trapping",
+    "kernel_matrix": "kernel",
     "meanfield": "meanfield",
     "pair_kernel": "hermite",
     "pair_kernel_quadrature": "hermite",
     "population": "population",
     "sgd": "sgd",
+    "taylor_curve": "curve",
     "trap_response": "escape",
     "trapping_bound": "trapping",
 }

@@ -25,6 +25,7 @@ __all__ = [
     "ProfileTable",
     "arccosine_kernel",
     "arcsine_kernel",
+    "direct_averages",
     "gauss_hermite",
     "hermite_functions",
     "hermite_profile",
@@ -388,3 +389,17 @@ def arccosine_kernel(w, v) -> np.ndarray:
     c = np.clip(np.divide(w @ v.T, norm, out=np.zeros_like(norm), where=norm > 0), -1.0, 1.0)
     theta = np.arccos(c)
     return norm / (2 * np.pi) * (np.sin(theta) + (np.pi - theta) * c)
+
+
+def direct_averages(activation: Activation, radii: np.ndarray, orders: int, panels: int = 64) -> np.ndarray:
+    r"""D_k(r) = E[sigma'(r g) he_k(g)], (R, orders), by one composite rule without a check: for inner loops.
+
+    With 64 panels of 16 nodes on [-13, 13] the error is rounding for smooth activations with r times the distance of
+    neighbouring panels (0.4) below the distance of the nearest singularity.
+    """
+    reach = _REACH + (0.0 if activation.growth in ("bounded", "polynomial") else 3.0 * float(np.max(radii, initial=0)))
+    breakpoints = tuple(float(b) for b in activation.breakpoints)
+    found = _averages(activation.derivative, radii, orders, breakpoints, reach, panels)
+    if not np.all(np.isfinite(found)):
+        raise ToleranceError(f"the Gaussian averages of {activation} overflow at radius {float(np.max(radii)):.3g}")
+    return _zero_odd_orders(activation, found, 1)
