@@ -10,11 +10,15 @@ from __future__ import annotations
 from .._lazy import make_lazy
 
 _HOME = {
+    "Diagnosis": "diagnosis",
     "Ensemble": "ensemble",
     "FeatureLaw": "features",
     "InitialLaw": "_nodes",
     "Interrupted": "result",
     "KernelMatrix": "kernel",
+    "Readout": "readout",
+    "Signature": "diagnosis",
+    "Strategy": "strategy",
     "Trajectory": "result",
     "TrapResponse": "escape",
     "TrappingBound": "trapping",
@@ -22,6 +26,7 @@ _HOME = {
     "arccosine_kernel": "hermite",
     "arcsine_kernel": "hermite",
     "biased": "biased",
+    "diagnose": "diagnosis",
     "ensemble": "ensemble",
     "features": "features",
     "gauss_hermite": "hermite",
@@ -33,6 +38,7 @@ _HOME = {
     "pair_kernel_quadrature": "hermite",
     "population": "population",
     "sgd": "sgd",
+    "strategy": "strategy",
     "taylor_curve": "curve",
     "trap_response": "escape",
     "trapping_bound": "trapping",

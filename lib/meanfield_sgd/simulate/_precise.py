@@ -110,7 +110,7 @@ class PreciseCurve:
     def __init__(self, target: Polynomial, activation: Activation, digits: int):
         if not can_be_precise(activation):
             raise InputError(
-                f"{str(activation):.60}: more digits than float64 has are computed for sums of polynomials, sin, cos and "
+                f"{activation!s:.60}: more digits than float64 has are computed for sums of polynomials, sin, cos and "
                 "exp (of linear arguments, with constant factors) only; leave digits out"
             )
         self.ctx = ctx = context(digits + 12)

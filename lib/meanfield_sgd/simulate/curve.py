@@ -24,7 +24,7 @@ from ._initial import refuse_kink_at_zero
 from ._limit_field import TargetForms
 from .hermite import direct_averages
 
-__all__ = ["taylor_curve", "target_drift"]
+__all__ = ["target_drift", "taylor_curve"]
 
 _LARGEST = 60.0  # a weight vector longer than this has run away
 _MOST = 20_000  # evaluations of F on each side of 0

@@ -232,10 +232,11 @@ def features(
 
     def rule(level: int) -> Rule:
         a, mass = _nodes(law, level)
-        if feedback:
-            u = true_stage_one(target, activation, time, a, mass)
-        else:
-            u = double_curve(target, activation, a * time)
+        u = (
+            true_stage_one(target, activation, time, a, mass)
+            if feedback
+            else double_curve(target, activation, a * time)
+        )
         return Rule(a, u, mass)
 
     return FeatureLaw._of(rule, target.p, copies, 15, _levels(law))

@@ -142,7 +142,7 @@ class KernelMatrix:
 
 
 def kernel_matrix(law: FeatureLaw, degree: int, *, digits: int | None = None) -> KernelMatrix:
-    r"""The kernel matrix :math:`K_{\alpha\beta}=E_u[\varphi_\alpha(u)\varphi_\beta(u)]`, \|alpha\|, \|beta\| <= n, and its spectrum.
+    r"""The matrix :math:`K_{\alpha\beta}=E_u[\varphi_\alpha(u)\varphi_\beta(u)]`, \|alpha\|, \|beta\| <= n, and its spectrum.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Trajectory:
 
     Attributes
     ----------
-    method : ``"sgd"``, ``"population"`` or ``"meanfield"``.
+    method : ``"sgd"``, ``"population"``, ``"meanfield"`` or ``"strategy"``.
     times : (T,) float64, increasing, gradient-flow time.
     losses : (T,) float64, the loss 1/2 E|f - f*|^2 at those times.
     overlaps : (T,) float64 or None. With a subspace S of V: (int |w_S|^2 d rho)^(1/2), the root mean square length of

@@ -1,0 +1,154 @@
+r"""The second stage solved exactly: the loss of a linear flow at any time, from a spectrum.
+
+With fixed features only the output weights move, :math:`f=\int a\,\hat\sigma(u\cdot x)\,d\rho`, and the flow is linear:
+
+.. math::
+   E(t)=E_\infty+\frac12\sum_ic_i\,e^{-2\lambda_is(t)},\qquad s(t)=\int_0^t\xi_a,
+
+with the eigenvalues of the kernel matrix and the energies :math:`c_i` of the initial residual along its eigenvectors.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from math import factorial, inf, prod, sqrt
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..polynomial import Polynomial
+from ._common import Schedule, short
+from ._limit_field import TargetForms
+from .features import FeatureLaw
+from .kernel import KernelMatrix, feature_polynomials, second_coefficient
+
+__all__ = ["Readout", "limit_readout", "network_readout"]
+
+_MOST_NEURONS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    r"""The loss of the second stage at any time, :math:`E_\infty+\frac12\sum_ic_ie^{-2\lambda_is(t)}`.
+
+    Attributes
+    ----------
+    eigenvalues : (R,), ascending, the positive ones. energies : (R,), the :math:`c_i\ge0`.
+    floor : :math:`E_\infty`, what training the output weights alone cannot remove.
+    schedule : xi_a.
+    """
+
+    eigenvalues: np.ndarray
+    energies: np.ndarray
+    floor: float
+    schedule: Schedule
+
+    def clock(self, times: Any) -> np.ndarray:
+        """s(t), the integral of xi_a from 0 to t."""
+        t = np.asarray(times, dtype=np.float64)
+        if not np.all(t >= 0):
+            raise InputError(f"times must be >= 0, got {short(times)}")
+        if self.schedule.constant:
+            return self.schedule.value * t
+        from scipy.integrate import quad
+
+        flat = t.ravel()
+        order, total, at, found = np.argsort(flat), 0.0, 0.0, np.empty(flat.shape)
+        for i in order:
+            # Long stretches are cut into decades: a schedule such as 1/(1+t)^2 has all its mass at the beginning.
+            cuts = [at]
+            while cuts[-1] < flat[i]:
+                cuts.append(min(flat[i], 10 * cuts[-1] if cuts[-1] >= 1 else 1.0))
+            total += sum(quad(self.schedule, a, b, limit=200)[0] for a, b in itertools.pairwise(cuts))
+            at = flat[i]
+            found[i] = total
+        return found.reshape(t.shape)
+
+    def loss(self, times: Any) -> np.ndarray:
+        """E(t), the shape of ``times``."""
+        s = self.clock(times)
+        return self.floor + 0.5 * np.exp(-2 * np.multiply.outer(s, self.eigenvalues)) @ self.energies
+
+    def decay_rate(self, times: Any) -> np.ndarray:
+        r"""-d log(E - floor)/ds at ``times``, per unit of the clock; it falls to 2 lambda_min."""
+        s = self.clock(times)
+        if not len(self.eigenvalues):
+            return np.full(s.shape, np.nan)
+        # The slowest mode with energy is taken out, so that nothing underflows.
+        active = self.energies > 0
+        if not active.any():
+            return np.full(s.shape, np.nan)
+        rates, sizes = self.eigenvalues[active], self.energies[active]
+        weight = np.exp(-2 * np.multiply.outer(s, rates - rates[0])) * sizes
+        return 2 * (weight @ rates) / weight.sum(-1)
+
+    def time_to(self, loss: float) -> float:
+        """The first time at which E is at most ``loss``; infinity if never (the floor, or a schedule that stops)."""
+        if not isinstance(loss, (int, float)) or not loss > 0:
+            raise InputError(f"loss must be a positive number, got {short(loss)}")
+        if self.loss(0.0) <= loss:
+            return 0.0
+        if self.floor >= loss:
+            return inf
+        low, high = 0.0, 1.0
+        while self.loss(high) > loss:
+            low, high = high, 4 * high
+            if high > 1e300 or (high > 1e12 and not self.schedule.constant):
+                return inf
+        for _ in range(200):
+            middle = (low * high) ** 0.5 if low > 0 else high / 2
+            low, high = (low, middle) if self.loss(middle) <= loss else (middle, high)
+            if high - low <= 1e-13 * high:
+                break
+        return high
+
+
+def above_degree(target: Polynomial, degree: int) -> float:
+    """The energy that no polynomial of that degree has: half the sum of alpha! d_alpha^2 over |alpha| > degree."""
+    d = target.hermite_coefficients
+    return 0.5 * sum(float(c) ** 2 * prod(map(factorial, a)) for a, c in d.items() if sum(a) > degree)
+
+
+def limit_readout(target: Polynomial, kernel: KernelMatrix, schedule: Schedule, law: FeatureLaw, start: str) -> Readout:
+    """Of infinitely many neurons with the features of a law, from a = 0 ("zero") or a kept ("average")."""
+    ctx = kernel._ctx
+    residual = kernel.coefficients(target)
+    if start == "average":  # f(z) = E[a (1 + u.z)^n]
+        moments = law.moments(kernel.degree, ctx, level=law.levels and 1, weighted=True)
+        for i, (alpha, terms) in enumerate(feature_polynomials(law.p, kernel.degree)):
+            value = sum((c * moments[b] for b, c in terms.items()), ctx.zero)
+            residual[i] -= value / ctx.sqrt(prod(map(factorial, alpha)))
+    energies = [float(c * c) for c in kernel.components(residual)]
+    lost = kernel.size - kernel.resolved
+    floor = above_degree(target, kernel.degree) + 0.5 * sum(energies[:lost])
+    return Readout(kernel.eigenvalues[lost:], np.array(energies[lost:]), floor, schedule)
+
+
+def network_readout(target: Polynomial, w: np.ndarray, a: np.ndarray, degree: int, schedule: Schedule) -> Readout:
+    r"""Of N neurons with features w (N, m), first p columns in V, from output weights a.
+
+    With :math:`\mu_k(r)=\frac{n!}{(n-k)!}E(1+rg)^{n-k}`, :math:`Q_{ij}=\sum_k\mu_k(r_i)\mu_k(r_j)(w_i\cdot w_j)^k/k!` and
+    :math:`b_i=\sum_\alpha d_\alpha w_i^\alpha\mu_{|\alpha|}(r_i)` the flow is :math:`\dot a=\xi_a(b-Qa/N)`.
+    """
+    count = len(w)
+    if count > _MOST_NEURONS:
+        raise InputError(f"features outside V are solved exactly for at most {_MOST_NEURONS} neurons, here {count}")
+    r2, gram = np.sum(w * w, axis=1), w @ w.T
+    Q, b, power = np.zeros((count, count)), np.zeros(count), np.ones((count, count))
+    forms = TargetForms(target)
+    values, _ = forms(w[:, : target.p])  # sum over |alpha| = k of sqrt(k!) d_alpha w^alpha
+    for k in range(degree + 1):
+        mu = sum(second_coefficient(degree, k, i) * r2**i for i in range((degree - k) // 2 + 1))
+        Q += np.outer(mu, mu) * power / factorial(k)
+        if k <= forms.degree:
+            b += values[:, k] / sqrt(factorial(k)) * mu
+        power = power * gram
+    eigenvalues, vectors = np.linalg.eigh(Q / count)
+    kept = eigenvalues > 1e-14 * count * eigenvalues[-1]
+    eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
+    projected = vectors.T @ b
+    miss = projected - eigenvalues * (vectors.T @ a)
+    floor = forms.half_square - 0.5 * float(np.sum(projected**2 / eigenvalues)) / count
+    return Readout(eigenvalues, miss**2 / eigenvalues / count, max(floor, 0.0), schedule)

@@ -1,0 +1,320 @@
+r"""The training strategy of the sufficiency theorem, end to end: train w, average copies, train a.
+
+1. a ~ U[-1, 1], w = 0.
+2. With a fixed, train w for time T with sigma: by the flow (4.1), or by the true flow with the network's own output.
+3. Do this p times independently and average: :math:`u=\frac1p\sum_iw(a_i,T)`.
+4. With u fixed and :math:`\hat\sigma(y)=(1+y)^n` in place of sigma, train a.
+
+The second stage is linear and is solved exactly at any time through its kernel matrix; simulations of it check that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..activation import Activation
+from ..errors import InputError
+from ..polynomial import Polynomial
+from ._common import (
+    _read_schedule,
+    generator_state,
+    read_activation,
+    read_bool,
+    read_choice,
+    read_count,
+    read_generator,
+    read_positive,
+    read_target,
+    read_times,
+)
+from ._nodes import InitialLaw
+from .features import FeatureLaw, features
+from .kernel import KernelMatrix, kernel_matrix
+from .readout import Readout, limit_readout, network_readout
+from .result import Trajectory
+
+if TYPE_CHECKING:
+    from .diagnosis import Diagnosis
+
+__all__ = ["Strategy", "strategy"]
+
+
+@dataclass(repr=False, eq=False)
+class Strategy:
+    """What :func:`strategy` returns: the state after the first stage, and the second one solved.
+
+    Attributes
+    ----------
+    target, activation : h*, sigma. second : the second activation, (1+y)^n.
+    degree : n. copies : how many were averaged.
+    features : the :class:`FeatureLaw` of u in V (of the N neurons, where they are finitely many).
+    kernel : its :class:`KernelMatrix`; None for a network with features outside V.
+    readout : the second stage in closed form (:class:`Readout`).
+    weights : None in the limit, else u of the N neurons (N, m), first p columns in V. outputs : their initial a (N,).
+    settings : the arguments, as plain values.
+    """
+
+    target: Polynomial
+    activation: Activation
+    second: Activation
+    degree: int
+    copies: int
+    features: FeatureLaw
+    kernel: KernelMatrix | None
+    readout: Readout
+    weights: np.ndarray | None = None
+    outputs: np.ndarray | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        size = "N = infinity" if self.weights is None else f"N = {len(self.weights)}"
+        return f"<Strategy {self.target}, {self.activation}, {size}: rate {self.rate:.4g}, floor {self.floor:.4g}>"
+
+    @property
+    def rate(self) -> float:
+        r"""2 lambda_min, the rate at which the loss falls at last, per unit of the integral of xi_a.
+
+        0 where the kernel matrix is degenerate; NaN for features outside V, where ``readout.decay_rate`` tells more.
+        """
+        if self.kernel is None:
+            return float("nan")
+        return 2 * float(self.kernel.lambda_min) if self.kernel.nondegenerate else 0.0
+
+    @property
+    def floor(self) -> float:
+        """The loss that remains however long a is trained (with rates whose integral diverges)."""
+        return self.readout.floor
+
+    def loss(self, times: Any) -> np.ndarray:
+        """E(t) of the second stage, exactly, at any times >= 0."""
+        return self.readout.loss(times)
+
+    def time_to(self, loss: float) -> float:
+        """When the second stage reaches a loss; infinity if never."""
+        return self.readout.time_to(loss)
+
+    def trajectory(self, time: float = 20.0, *, times: Any = None) -> Trajectory:
+        """The second stage in closed form as a Trajectory, ``error`` 0."""
+        times = read_times(times, read_positive(time, "time"))
+        settings = {**self.settings, "second_time": float(time)}
+        return Trajectory("strategy", times, self.loss(times), error=0.0, settings=settings)
+
+    def train(self, time: float = 20.0, *, method: str = "population", **options: Any) -> Trajectory:
+        r"""The second stage again, by a general-purpose simulation that knows nothing of kernel matrices: the check.
+
+        Parameters
+        ----------
+        time : final time of the second stage.
+        method : ``"population"`` or ``"sgd"`` for a finite network, ``"meanfield"`` in the limit (its particles are all
+            combinations of the copies' nodes).
+        options : passed on (times, tolerance, step, batch, seed, progress, checkpoint, ...).
+
+        Returns
+        -------
+        Trajectory of :func:`population`, :func:`sgd` or :func:`meanfield` with ``train="a"`` and the second activation.
+        """
+        choices = ("meanfield",) if self.weights is None else ("population", "sgd")
+        read_choice(method, "method", choices)
+        options = {"schedule_a": self.readout.schedule.value, **options}
+        if self.weights is None:
+            from .meanfield import meanfield
+
+            if np.any(self.outputs):
+                raise InputError('the limit is simulated from initial_a="zero" only')
+            points, masses = self.features.points()
+            start = {"a": np.zeros(len(points)), "w": points, "mass": masses}
+            return meanfield(self.target, self.second, time, init=start, train="a", **options)
+        from .population import population
+        from .sgd import sgd
+
+        run = population if method == "population" else sgd
+        # Only the coordinates in which the features live matter: in law the run is the one in R^d.
+        start = {"a": self.outputs, "w": self.weights}
+        m = self.weights.shape[1]
+        return run(self.target, self.second, time, dimension=m, initial_state=start, train="a", **options)
+
+    def diagnose(self, run: Trajectory | None = None, *, step: float | None = None) -> Diagnosis:
+        """What stands between this strategy and a loss of zero, if anything (:func:`diagnose`)."""
+        from .diagnosis import diagnose_strategy
+
+        return diagnose_strategy(self, run, step)
+
+
+def strategy(
+    target: Polynomial | str,
+    activation: Activation | str,
+    time: float = 1.0,
+    *,
+    copies: int | None = None,
+    degree: int | None = None,
+    feedback: bool = False,
+    law: InitialLaw | None = None,
+    initial_a: str = "zero",
+    schedule_a: Any = 1.0,
+    digits: int | None = None,
+    neurons: int | None = None,
+    dimension: int | None = None,
+    method: str = "population",
+    batch: int = 256,
+    step: float = 0.01,
+    seed: int | np.random.Generator = 0,
+    progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+) -> Strategy:
+    r"""Train w for time T with sigma, average independent copies, then train a with :math:`\hat\sigma(y)=(1+y)^n`.
+
+    Parameters
+    ----------
+    target, activation : h* in p variables and sigma.
+    time : T of the first stage, gradient-flow time.
+    copies : independent copies averaged; default p.
+    degree : n; default the degree of h*.
+    feedback : False, the flow (4.1), f_NN left out of the residual; True, the true first stage.
+    law : of a, an :class:`InitialLaw`; default a ~ U[-1, 1].
+    initial_a : of the second stage: ``"zero"``, or ``"average"``, the average of the copies' a.
+    schedule_a : xi_a of the second stage, a number or a function of time.
+    digits : of the features in the limit, as in :func:`features`.
+    neurons : None, the limit N = infinity (d does not enter it); or N, and then
+
+        dimension : d (default 32).
+        method : how the first stage is run: ``"population"``, exact expectations (d does not enter: from w = 0 the
+            weights never leave V); or ``"sgd"`` with ``batch`` and ``step``, which gives the weights a part outside V of
+            mean square about step d/b times the integral of E[a^2 h*^2 sigma'^2]. SGD is run in the coordinates that
+            matter, exactly in law, at a cost that does not grow with d.
+        seed, progress, checkpoint : of a finite run; SGD's first stage survives an interrupt with ``checkpoint``.
+
+    Returns
+    -------
+    Strategy: ``.loss(t)``, ``.rate`` (2 lambda_min), ``.floor``, ``.time_to(level)``, ``.kernel``, ``.features``,
+    ``.train(...)`` to simulate the second stage, ``.diagnose()``.
+
+    Raises
+    ------
+    InputError for arguments; DivergenceError where the first stage runs away.
+
+    Source: the strategy is Chen and Ge's (their Algorithm 1 as far as it could be reconstructed); exact solution,
+    diagnostics and the law in R^d are this book's, chapter *The sufficiency theorem*.
+    """
+    h, sigma = read_target(target), read_activation(activation)
+    time = read_positive(time, "time")
+    support = h.support().dimension
+    if h.degree and support < h.p:
+        raise InputError(
+            f"{h} depends on {support} of the {h.p} directions of {', '.join(h.variables[:9])}: take target.minimal()[0]"
+        )
+    copies = h.p if copies is None else read_count(copies, "copies")
+    n = max(1, h.degree) if degree is None else read_count(degree, "degree")
+    read_bool(feedback, "feedback")
+    start = read_choice(initial_a, "initial_a", ("zero", "average"))
+    rate = _read_schedule(schedule_a, "schedule_a")
+    second = Activation(f"(1 + y)**{n}")
+    settings = {
+        "target": str(h),
+        "variables": list(h.variables),
+        "activation": str(sigma),
+        "time": time,
+        "copies": copies,
+        "degree": n,
+        "feedback": feedback,
+        "law": "a ~ U[-1, 1]" if law is None else str(law),
+        "initial_a": start,
+        "schedule_a": rate.describe(),
+    }
+    if neurons is None:
+        if dimension is not None:
+            raise InputError("dimension has a meaning for finite networks only: give neurons as well")
+        u = features(h, sigma, time, copies=copies, feedback=feedback, law=law, digits=digits)
+        kernel = kernel_matrix(u, n)
+        readout = limit_readout(h, kernel, rate, u, start)
+        outputs = None if start == "zero" else np.ones(1)
+        return Strategy(h, sigma, second, n, copies, u, kernel, readout, None, outputs, settings)
+    if digits is not None:
+        raise InputError("digits has a meaning in the limit only: leave neurons out")
+    neurons = read_count(neurons, "neurons")
+    dimension = 32 if dimension is None else read_count(dimension, "dimension")
+    if dimension < h.p:
+        raise InputError(f"dimension={dimension} is too small: the target has p = {h.p} variables")
+    method = read_choice(method, "method", ("population", "sgd"))
+    rng = read_generator(seed)
+    law = InitialLaw.uniform() if law is None else law
+    if not isinstance(law, InitialLaw):
+        raise InputError("law must be an InitialLaw, for instance InitialLaw.uniform(-1, 1)")
+    settings |= {"neurons": neurons, "dimension": dimension, "method": method}
+    if method == "population":
+        a, w = _by_population(h, sigma, time, neurons, dimension, copies, feedback, law, rng, progress)
+    else:
+        from ._initial import refuse_kink_at_zero
+        from ._running import CheckpointFile
+        from ._stage_one_sgd import descend
+
+        refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
+        batch, step = read_count(batch, "batch"), read_positive(step, "step")
+        settings |= {"batch": batch, "step": step}
+        file = CheckpointFile(checkpoint, {"method": "strategy", **settings, "generator": generator_state(rng)})
+        a, w = descend(
+            h, sigma, time, neurons=neurons, dimension=dimension, copies=copies, batch=batch, step=step,
+            feedback=feedback, rng=rng, law=lambda r, k: _draw(law, r, k), progress=progress, file=file,
+        )  # fmt: skip
+        settings["samples"] = copies * batch * max(1, ceil(time / step - 1e-9))
+    weights = w.mean(axis=1)
+    outputs = np.zeros(neurons) if start == "zero" else a.mean(axis=1)
+    u = FeatureLaw(weights[:, : h.p], outputs=outputs)
+    if weights.shape[1] == h.p:
+        kernel = kernel_matrix(u, n)
+        readout = limit_readout(h, kernel, rate, u, start)
+    else:
+        kernel, readout = None, network_readout(h, weights, outputs, n, rate)
+    return Strategy(h, sigma, second, n, copies, u, kernel, readout, weights, outputs, settings)
+
+
+def _draw(law: InitialLaw, rng: np.random.Generator, count: int) -> np.ndarray:
+    """``count`` draws of a."""
+    if law.kind == "points":
+        return rng.choice(np.array(law.values), size=count, p=np.array(law.masses))
+    if law.pdf is None:
+        return rng.uniform(law.low, law.high, count)
+    grid = np.linspace(law.low, law.high, 20_001)
+    total = np.concatenate([[0.0], np.cumsum((law.pdf(grid[1:]) + law.pdf(grid[:-1])) / 2)])
+    return np.interp(rng.uniform(0, total[-1], count), total, grid)
+
+
+def _by_population(h, sigma, time, neurons, dimension, copies, feedback, law, rng, progress):
+    """(a (N, copies), w (N, copies, p)) after the first stage with exact expectations."""
+    a = np.stack([_draw(law, rng, neurons) for _ in range(copies)], axis=1)
+    if not feedback:
+        return a, _on_curve(h, sigma, a * time)
+    from .population import population
+
+    w = []
+    for i in range(copies):
+        start = {"a": a[:, i], "w": np.zeros((neurons, h.p))}
+        run = population(
+            h, sigma, time, dimension=dimension, initial_state=start, train="w", times=[time], tolerance=1e-9,
+            progress=progress,
+        )  # fmt: skip
+        w.append(run.final_state["w"])
+    return a, np.stack(w, axis=1)
+
+
+def _on_curve(h: Polynomial, sigma: Activation, tau: np.ndarray) -> np.ndarray:
+    """W at many times (...,), shape (..., p): Chebyshev interpolation where that pays, refined to 1e-12."""
+    from numpy.polynomial import chebyshev
+
+    from ._initial import refuse_kink_at_zero
+    from .curve import double_curve
+
+    refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
+    flat = tau.ravel()
+    degree, reach = 64, float(np.abs(flat).max(initial=1e-300))
+    while degree <= 256 and len(flat) > 2 * degree:
+        nodes = chebyshev.chebpts1(degree + 1)
+        fit = chebyshev.chebfit(nodes, double_curve(h, sigma, reach * nodes), degree)
+        if np.abs(fit[-8:]).max() <= 1e-12 * max(1e-300, np.abs(fit).max()):
+            return chebyshev.chebval(flat / reach, fit).T.reshape(*tau.shape, h.p)
+        degree *= 2
+    return double_curve(h, sigma, flat).reshape(*tau.shape, h.p)
