@@ -110,7 +110,10 @@ def _whole(made: Strategy, found: list[Signature], run: Trajectory | None, step:
     if made.settings.get("feedback"):  # the Taylor condition is about the flow without feedback
         found = [s for s in found if s.name != "Taylor condition"]
     found = [*found, *_features(made, {s.name for s in found}), *_training(made, run, step)]
-    healthy = f"nothing wrong: the loss falls to {made.floor:.3g}, at last like exp(-{made.rate:.3g} t)"
+    rate = made.readout.rate
+    healthy = (
+        f"nothing wrong: the loss falls to {made.floor:.3g}, at last like exp(-{rate:.3g} s), s the integral of xi_a"
+    )
     return Diagnosis(tuple(found), healthy)
 
 
@@ -187,7 +190,7 @@ def _features(made: Strategy, known: set[str]) -> list[Signature]:
     elif float(kernel.lambda_min) < _ILL * float(kernel.eigenvalues[-1]):
         says = (
             f"lambda_min = {float(kernel.lambda_min):.2g} is positive, but {float(kernel.condition_number):.1g} times "
-            f"smaller than the largest eigenvalue: the last part of the loss takes a time of {1 / made.rate:.1g}"
+            f"smaller than the largest eigenvalue: the last part of the loss takes a time of {1 / made.readout.rate:.1g}"
         )
         mend = "train w longer (a larger T)" + ("" if made.copies >= made.target.p else ", or average more copies")
         evidence = {"lambda_min": float(kernel.lambda_min), "condition_number": float(kernel.condition_number)}

@@ -45,6 +45,17 @@ class Readout:
     floor: float
     schedule: Schedule
 
+    @property
+    def rate(self) -> float:
+        r"""Twice the least eigenvalue along which the initial residual has energy: how fast this loss falls at last.
+
+        It is at least 2 lambda_min, and more where a symmetry of the features keeps the residual away from the slowest
+        eigenvectors: from a symmetric law of a, u has the law of R u with the reflection :math:`RW(\tau)=W(-\tau)` (where
+        there is one), K does not mix even and odd polynomials, and a target of one parity stays in it.
+        """
+        active = self.eigenvalues[self.energies > 0]
+        return 2 * float(active[0]) if len(active) else float("inf")
+
     def clock(self, times: Any) -> np.ndarray:
         """s(t), the integral of xi_a from 0 to t."""
         t = np.asarray(times, dtype=np.float64)
@@ -120,7 +131,10 @@ def limit_readout(target: Polynomial, kernel: KernelMatrix, schedule: Schedule, 
         for i, (alpha, terms) in enumerate(feature_polynomials(law.p, kernel.degree)):
             value = sum((c * moments[b] for b, c in terms.items()), ctx.zero)
             residual[i] -= value / ctx.sqrt(prod(map(factorial, alpha)))
-    energies = [float(c * c) for c in kernel.components(residual)]
+    energies = [c * c for c in kernel.components(residual)]
+    # By symmetry the residual often has nothing along an eigenvector (see Readout.rate): rounding is not energy.
+    least = sum(energies, ctx.zero) * ctx.mpf(10) ** (-ctx.dps)
+    energies = [float(c) if c > least else 0.0 for c in energies]
     lost = kernel.size - kernel.resolved
     floor = above_degree(target, kernel.degree) + 0.5 * sum(energies[:lost])
     return Readout(kernel.eigenvalues[lost:], np.array(energies[lost:]), floor, schedule)

@@ -77,9 +77,10 @@ class Strategy:
 
     @property
     def rate(self) -> float:
-        r"""2 lambda_min, the rate at which the loss falls at last, per unit of the integral of xi_a.
+        r"""2 lambda_min: the loss is at most its initial value times exp(-rate s), s the integral of xi_a.
 
-        0 where the kernel matrix is degenerate; NaN for features outside V, where ``readout.decay_rate`` tells more.
+        ``readout.rate`` is what this target's loss falls with at last, which a symmetry can make larger. 0 where the
+        kernel matrix is degenerate; NaN for features outside V, where ``readout.decay_rate`` tells more.
         """
         if self.kernel is None:
             return float("nan")
@@ -111,15 +112,23 @@ class Strategy:
         ----------
         time : final time of the second stage.
         method : ``"population"`` or ``"sgd"`` for a finite network, ``"meanfield"`` in the limit (its particles are all
-            combinations of the copies' nodes).
-        options : passed on (times, tolerance, step, batch, seed, progress, checkpoint, ...).
+            combinations of the copies' nodes). Their cost grows with time times the largest eigenvalue; for long times
+            ``"implicit"``, a finite network of at most 1000 neurons in V: the implicit Runge-Kutta method Radau on
+            :math:`\dot a=\xi_a(b-Qa/N)`, with Q from :func:`pair_kernel` and b by Gauss-Hermite quadrature in V (p <= 3).
+        options : passed on (times, tolerance, step, batch, seed, progress, checkpoint, ...); ``"implicit"`` takes
+            ``times`` and ``tolerance``.
 
         Returns
         -------
-        Trajectory of :func:`population`, :func:`sgd` or :func:`meanfield` with ``train="a"`` and the second activation.
+        Trajectory of :func:`population`, :func:`sgd` or :func:`meanfield` with ``train="a"`` and the second activation;
+        of ``"implicit"`` with method "population".
         """
-        choices = ("meanfield",) if self.weights is None else ("population", "sgd")
+        choices = ("meanfield",) if self.weights is None else ("population", "sgd", "implicit")
         read_choice(method, "method", choices)
+        if method == "implicit":
+            from ._implicit import implicit
+
+            return implicit(self, read_positive(time, "time"), **options)
         options = {"schedule_a": self.readout.schedule.value, **options}
         if self.weights is None:
             from .meanfield import meanfield
