@@ -1,7 +1,8 @@
-"""Draw the two pictures that are not made by a chapter: ``python tools/make_pictures.py`` (stored in book/_static).
+"""Draw the pictures that are not made by a chapter: ``python tools/make_pictures.py`` (stored in book/_static).
 
-first-look.png   the README's and the cover's: one target, two activations, one of them blind to half of it
-map.svg          the map of the theorems
+first-look.png      the README's and the cover's: one target, two activations, one of them blind to half of it
+map.svg             the map of the theorems
+component-map.svg   the five components of the training strategy, with the library's names (chapter *The Taylor flow*)
 """
 
 from __future__ import annotations
@@ -95,6 +96,60 @@ def theorem_map() -> None:
     (STATIC / "map.svg").write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
+# (x, y, width, lines, taught in the chapter The Taylor flow); the first line is the component, the others the library's names
+COMPONENTS = [
+    (20, 20, 770, ("Training strategy controller", "strategy"), False),
+    (20, 150, 170, ("Initialisation", "InitialLaw", "init=&quot;zero&quot;"), True),
+    (280, 150, 260, ("Mean-field dynamics solver", "taylor_curve, features", "meanfield"), True),
+    (630, 150, 160, ("Kernel matrix", "constructor", "kernel_matrix"), False),
+    (280, 290, 510, ("Loss evaluator", "Trajectory.losses"), True),
+]
+# (x0, y0, x1, y1, dashed, label, label's x, label's y)
+FLOWS = [
+    (105, 80, 105, 150, True, "law of a", 115, 120),
+    (410, 80, 410, 150, True, "stage 1: train w", 420, 120),
+    (710, 80, 710, 150, True, "stage 2: train a", 602, 120),
+    (190, 190, 280, 190, False, "a, w = 0", 204, 180),
+    (540, 190, 630, 190, True, "features", 554, 180),
+    (410, 230, 410, 290, False, "law of (a, w)", 420, 265),
+    (710, 230, 710, 290, True, "spectrum", 644, 265),
+]
+
+
+def component_map() -> None:
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 810 400" font-family="Helvetica, Arial, sans-serif">',
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<path d="M0,0 L8,4 L0,8 z" fill="#555"/></marker></defs>',
+        '<rect width="810" height="400" rx="8" fill="#fdfdfb"/>',
+    ]
+    for x0, y0, x1, y1, dashed, label, x, y in FLOWS:
+        dash = ' stroke-dasharray="6 4"' if dashed else ""
+        parts.append(
+            f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#555" stroke-width="1.4" marker-end="url(#tip)"{dash}/>'
+        )
+        parts.append(f'<text x="{x}" y="{y}" font-size="13" fill="#333">{label}</text>')
+    for x, y, width, lines, here in COMPONENTS:
+        height = 80 if len(lines) == 3 else 60
+        dash = "" if here else ' stroke-dasharray="6 4"'
+        fill = "#d9ecf7" if here else "#f4f4ef"
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" fill="{fill}" stroke="#0072B2"{dash}/>'
+        )
+        for i, text in enumerate(lines):
+            heading = i == 0 or text == "constructor"
+            look = (
+                'font-size="15" font-weight="600" fill="#111"'
+                if heading
+                else ('font-size="13" font-family="Menlo, Consolas, monospace" fill="#333"')
+            )
+            parts.append(f'<text x="{x + width / 2}" y="{y + 26 + 20 * i}" {look} text-anchor="middle">{text}</text>')
+    for x, text in ((20, "solid: this chapter"), (160, "dashed: the next one")):
+        parts.append(f'<text x="{x}" y="380" font-size="13" fill="#333">{text}</text>')
+    (STATIC / "component-map.svg").write_text("\n".join([*parts, "</svg>"]) + "\n")
+
+
 if __name__ == "__main__":
     first_look()
     theorem_map()
+    component_map()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.integrate import Radau
+from scipy.linalg.lapack import dpstrf
 
 from ..errors import InputError
 from ._common import read_positive, read_times
@@ -41,18 +42,23 @@ def implicit(made: Strategy, time: float, *, times: Any = None, tolerance: float
     values = target(z)
     hidden = sigma(z @ w.T)  # (points, N)
     b = (density * values) @ hidden
-    schedule = made.readout.schedule
+    schedule, start = made.readout.schedule, np.array(made.outputs)
+    # Q has the rank of the polynomials that the network can be: Q = B B^T by pivoted Cholesky, and a = a(0) + B c.
+    B = _factor(Q)
+    force = b - Q @ start / count
+    beta, *_ = np.linalg.lstsq(B, force, rcond=None)
+    matrix = B.T @ B / count
     rtol = 0.01 * tolerance
     solver = Radau(
-        lambda t, a: schedule(t) * (b - Q @ a / count), 0.0, np.array(made.outputs), max(time, 1e-12), rtol=rtol,
-        atol=rtol * 1e-3, jac=lambda t, a: -schedule(t) * Q / count,
+        lambda t, c: schedule(t) * (beta - matrix @ c), 0.0, np.zeros(len(beta)), time, rtol=rtol,
+        atol=rtol * 1e-3 * float(np.abs(beta).max(initial=1e-300)), jac=lambda t, c: -schedule(t) * matrix,
     )  # fmt: skip
 
-    def loss(a: np.ndarray) -> float:
+    def loss(c: np.ndarray) -> float:
         # From the values of the residual, not from E h^2 - 2 a b + a Q a, which cancels.
-        return 0.5 * float(density @ (hidden @ a / count - values) ** 2)
+        return 0.5 * float(density @ (hidden @ (start + B @ c) / count - values) ** 2)
 
-    losses = [loss(np.array(made.outputs))] if times[0] == 0 else []
+    losses = [loss(np.zeros(len(beta)))] if times[0] == 0 else []
     while len(losses) < len(times):
         solver.step()
         if solver.status == "failed":
@@ -60,7 +66,17 @@ def implicit(made: Strategy, time: float, *, times: Any = None, tolerance: float
         inside = solver.dense_output()
         while len(losses) < len(times) and times[len(losses)] <= solver.t:
             losses.append(loss(inside(times[len(losses)])))
+    if times[-1] == 0:
+        inside = lambda t: np.zeros(len(beta))  # noqa: E731
     settings = {**made.settings, "second_time": time, "tolerance": tolerance}
     info = {"steps": solver.nfev, "form": "implicit"}
-    final = {"a": solver.y, "w": w.copy(), "mass": np.full(count, 1 / count)}
+    final = {"a": start + B @ inside(times[-1]), "w": w.copy(), "mass": np.full(count, 1 / count)}
     return Trajectory("population", times, np.array(losses), final_state=final, settings=settings, info=info)
+
+
+def _factor(Q: np.ndarray) -> np.ndarray:
+    """B (N, r) with Q = B B^T to rounding, r the numerical rank."""
+    lower, order, rank, _ = dpstrf(Q, lower=1)
+    B = np.zeros((len(Q), rank))
+    B[order - 1] = np.tril(lower)[:, :rank]
+    return B

@@ -28,7 +28,8 @@ from ..polynomial import Polynomial
 __all__ = ["PreciseCurve", "can_be_precise", "context", "gauss_legendre", "monomials", "number", "public"]
 
 _ATOMS = {"sin": -1, "cos": -1, "exp": 1}  # the sign of the exponent of E f(alpha r g)
-_LARGEST = 60
+_LARGEST = 10**6  # a weight vector longer than this has run away
+_MOST = 600  # expansions on one side of 0: near a singularity they shrink geometrically
 
 
 def context(digits: int) -> MPContext:
@@ -66,7 +67,7 @@ def gauss_legendre(ctx: MPContext, n: int) -> tuple[list[Any], list[Any]]:
     """Nodes and weights on [-1, 1], weights summing to 2, to the digits of the context (Newton from float64)."""
     start, _ = np.polynomial.legendre.leggauss(n)
     nodes, weights = [], []
-    for x0 in start:
+    for x0 in start[n // 2 :]:
         x = ctx.mpf(float(x0))
         for _ in range(ceil(np.log2(ctx.dps / 12)) + 2):
             value, slope = _legendre(ctx, n, x)
@@ -74,7 +75,12 @@ def gauss_legendre(ctx: MPContext, n: int) -> tuple[list[Any], list[Any]]:
         _, slope = _legendre(ctx, n, x)
         nodes.append(x)
         weights.append(2 / ((1 - x * x) * slope * slope))
-    return nodes, weights
+    if n % 2:
+        nodes[0] = ctx.zero
+    mirrored = [-x for x in nodes[::-1]], weights[::-1]
+    if n % 2:
+        mirrored = mirrored[0][:-1], mirrored[1][:-1]
+    return mirrored[0] + nodes, mirrored[1] + weights
 
 
 def _legendre(ctx: MPContext, n: int, x: Any) -> tuple[Any, Any]:
@@ -129,6 +135,7 @@ class PreciseCurve:
                 needed.add(less)
                 todo.append(less)
         self._needed = sorted((a for a in needed if any(a)), key=sum)
+        self._pieces: dict[int, list] = {1: [], -1: []}
         self._read(activation)
 
     @staticmethod
@@ -221,26 +228,41 @@ class PreciseCurve:
         return W
 
     def __call__(self, taus: Sequence[Any]) -> list[list[Any]]:
-        found: list[Any] = [None] * len(taus)
+        found: list[Any] = [[self.ctx.zero] * self.p for _ in taus]
         for sign in (1, -1):
             side = sorted((i for i, t in enumerate(taus) if sign * t > 0), key=lambda i: abs(taus[i]))
-            at, state = self.ctx.zero, [self.ctx.zero] * self.p
-            done = 0
-            while done < len(side):
-                W = self.series(state)
-                size = max((abs(w[-1]) for w in W), default=0) + max(abs(w[-2]) for w in W)
-                end = abs(taus[side[-1]]) - at
-                step = end if not size else min(end, (self.tolerance / size) ** (self.ctx.one / self.order) * 0.9)
-                while done < len(side) and abs(taus[side[done]]) <= at + step:
-                    x = sign * (abs(taus[side[done]]) - at)
-                    found[side[done]] = [self.ctx.polyval(w[::-1], x) for w in W]
-                    done += 1
-                state = [self.ctx.polyval(w[::-1], sign * step) for w in W]
-                at += step
-                if max(abs(x) for x in state) > _LARGEST or (step < 1e-4 and done < len(side)):
-                    raise DivergenceError(
-                        f"the flow (4.1) of {self.name} runs away near tau = {float(sign * at):.4g}: stop earlier, or "
-                        "take a bounded activation",
-                        float(at),
-                    )
-        return [row if row is not None else [self.ctx.zero] * self.p for row in found]
+            pieces, k = self._pieces[sign], 0
+            for i in side:
+                size = abs(taus[i])
+                while k == len(pieces) or pieces[k][1] < size:
+                    if k == len(pieces):
+                        pieces.append(self._next_piece(sign, pieces))
+                    if pieces[k][1] < size:
+                        k += 1
+                start, _, series = pieces[k]
+                found[i] = [self.ctx.polyval(w, sign * (size - start)) for w in series]
+        return found
+
+    def _next_piece(self, sign: int, pieces: list) -> tuple[Any, Any, list]:
+        """(start, end, series by descending powers) of one more expansion; kept, so that other nodes cost nothing."""
+        ctx = self.ctx
+        at, state = ctx.zero, [ctx.zero] * self.p
+        if pieces:
+            start, at, series = pieces[-1]
+            state = [ctx.polyval(w, sign * (at - start)) for w in series]
+        shrunk = len(pieces) > 40 and pieces[-1][1] - pieces[-1][0] < at * ctx.mpf(10) ** -5
+        if max(abs(x) for x in state) > _LARGEST or shrunk or len(pieces) > _MOST:
+            raise DivergenceError(
+                f"the flow (4.1) of {self.name} runs away near tau = {float(sign * at):.4g}: stop earlier, or take a bounded "
+                "activation",
+                float(at),
+            )
+        series = self.series(state)
+        # The root test over half of the coefficients: by symmetry most of the last ones may vanish.
+        steps = [
+            (1 / size) ** (ctx.one / m)
+            for m in range(self.order // 2, self.order + 1)
+            if (size := max(abs(w[m]) for w in series))
+        ]
+        step = min(steps, default=ctx.mpf(10) ** 9) * self.tolerance ** (ctx.one / self.order) * 9 / 10
+        return at, at + step, [w[::-1] for w in series]

@@ -62,7 +62,7 @@ def descend(
         outputs, weights = list(arrays["outputs"]), [arrays[f"weights{i}"] for i in range(len(arrays["outputs"]))]
         done = record["done"]
         rng.bit_generator.state = json.loads(record["rng"])
-        if done:
+        if "a" in arrays:
             network = Copy(arrays["a"], target.p, dimension - target.p)
             network.inside, network.rest = arrays["inside"].copy(), arrays["rest"].copy()
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import mpmath
 import numpy as np
 
 from ..errors import DivergenceError, InputError
-from ._common import read_activation, read_target
+from ._common import read_activation, read_positive, read_target, short
 from .readout import above_degree
 from .result import Trajectory
 from .strategy import Strategy, strategy
@@ -89,6 +90,7 @@ def diagnose(
     Source: this book, The sufficiency theorem. Every signature is produced on purpose there and in the tests.
     """
     h, sigma = read_target(target), read_activation(activation)
+    _check(run, step)
     found = _exact(h, sigma)
     if "kink" in (s.name for s in found):
         return Diagnosis(tuple(found), "")
@@ -103,11 +105,20 @@ def diagnose(
 
 def diagnose_strategy(made: Strategy, run: Trajectory | None, step: float | None) -> Diagnosis:
     """:func:`diagnose` for a strategy that has been run."""
+    _check(run, step)
     return _whole(made, _exact(made.target, made.activation), run, step)
 
 
+def _check(run: Any, step: Any) -> None:
+    if run is not None and not isinstance(run, Trajectory):
+        raise InputError(f"run must be a Trajectory, as Strategy.train returns it, got {short(run)}")
+    if step is not None:
+        read_positive(step, "step")
+
+
 def _whole(made: Strategy, found: list[Signature], run: Trajectory | None, step: float | None) -> Diagnosis:
-    if made.settings.get("feedback"):  # the Taylor condition is about the flow without feedback
+    # The Taylor condition is about the flow without feedback, and about series: where features are at hand, they decide.
+    if made.settings.get("feedback") or (made.kernel is not None and made.kernel.nondegenerate):
         found = [s for s in found if s.name != "Taylor condition"]
     found = [*found, *_features(made, {s.name for s in found}), *_training(made, run, step)]
     rate = made.readout.rate
@@ -121,7 +132,7 @@ def _exact(h: Any, sigma: Any) -> list[Signature]:
     """What exact arithmetic says of the target and the activation alone."""
     from ..decide import decide
 
-    if not h.degree:
+    if h.degree < 1:
         return []
     minimal, _ = h.minimal()
     verdict = decide(minimal, sigma, progress=False)
@@ -184,8 +195,7 @@ def _features(made: Strategy, known: set[str]) -> list[Signature]:
         mend = f"take at least {kernel.size} neurons"
         found.append(Signature("too few neurons", says, mend, {"neurons": count, "monomials": kernel.size}))
     elif not kernel.nondegenerate:
-        dependent = not known & {"no drift", "reflective", "parity", "Taylor condition"}
-        if dependent:
+        if made.target.degree >= 1 and not known & {"no drift", "reflective", "parity", "Taylor condition"}:
             found.append(_dependence(made))
     elif float(kernel.lambda_min) < _ILL * float(kernel.eigenvalues[-1]):
         says = (
@@ -201,23 +211,26 @@ def _features(made: Strategy, known: set[str]) -> list[Signature]:
 def _dependence(made: Strategy) -> Signature:
     from ..decide import averaging_exponents
 
-    kernel = made.kernel
+    kernel, p = made.kernel, made.target.p
     relations = kernel.null_polynomials()
-    proved = None
-    if made.copies == 1 and not made.settings.get("feedback"):
+    proved = (made.copies >= p and not made.settings["feedback"]) or None  # then the averaged law has a density
+    if made.copies == 1 and p > 1 and not made.settings["feedback"]:
         try:
-            proved = averaging_exponents(made.target, made.activation, degree=made.degree).singular
+            singular = averaging_exponents(made.target, made.activation, degree=made.degree).singular
+            proved = None if singular is None else not singular
         except InputError:
             proved = None
-    word = {True: " (proved at all orders)", False: " (to these digits only)", None: ""}[proved]
-    says = (
-        f"the features are linearly, but not algebraically independent: {len(relations)} polynomial(s) of degree at most "
-        f"{made.degree} vanish on them{word}"
+    count = f"{len(relations)} polynomial(s) of degree at most {made.degree}"
+    evidence = {"relations": relations, "proved": None if proved is None else not proved}
+    if proved:
+        says = f"lambda_min is positive, but lost below {mpmath.nstr(kernel.floor, 2)}: {count} nearly vanish on the features"
+        return Signature("conditioning", says, "train w longer (a larger T), or ask for more digits", evidence)
+    word = (
+        "proved at all orders" if proved is False else f"to the {kernel.law.digits} digits of the features, not proved"
     )
-    mend = (
-        f"average {made.target.p} independent copies" if made.copies < made.target.p else "a larger T, or more digits"
-    )
-    return Signature("algebraic dependence", says, mend, {"relations": relations, "proved": proved})
+    says = f"the features are linearly, but not algebraically independent: {count} vanish on them ({word})"
+    mend = f"average {p} independent copies" if made.copies < p else "a larger T"
+    return Signature("algebraic dependence", says, mend, evidence)
 
 
 def _training(made: Strategy, run: Trajectory | None, step: float | None) -> list[Signature]:

@@ -10,6 +10,7 @@ the true first stage. The strategy repeats this with p independent a's and avera
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import comb, prod
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from .hermite import direct_averages
 
 __all__ = ["FeatureLaw", "features"]
 
-DIGITS = 40  # of the features where their closed forms allow it
+DIGITS = (20, 40)  # of the features where their closed forms allow it: at first, and where a kernel matrix needs more
 
 
 class Rule(NamedTuple):
@@ -77,6 +78,7 @@ class FeatureLaw:
     ) -> None:
         self._make, self.p, self.copies, self.digits = make, p, read_count(copies, "copies"), digits
         self.levels, self.ctx = levels, ctx
+        self.sharper: Callable[[], FeatureLaw] | None = None  # the same law with more digits, where there are more
         self._rules: dict[int, Rule] = {}
 
     @classmethod
@@ -100,17 +102,22 @@ class FeatureLaw:
         """The same single copy, averaged over another number of copies."""
         new = FeatureLaw._of(self._make, self.p, copies, self.digits, self.levels, self.ctx)
         new._rules = self._rules
+        if self.sharper is not None:
+            more = self.sharper
+            new.sharper = lambda: more().averaged(copies)
         return new
 
     def points(self, most: int = 200_000) -> tuple[np.ndarray, np.ndarray]:
-        """The law as points (K, p) with masses (K,), float64: all combinations of the nodes of the copies.
+        """The law as points (K, p) with masses (K,), float64: all combinations of the nodes (24 for a curve) of the copies.
 
         InputError where that is more than ``most`` points.
         """
         _, u, mass = self.rule(0)
         u, mass = np.array(u, dtype=np.float64), np.array(mass, dtype=np.float64)
         if len(u) ** self.copies > most:
-            raise InputError(f"{len(u)}^{self.copies} points are more than {most}: ask for fewer copies")
+            raise InputError(
+                f"{len(u)}^{self.copies} points are more than {most}: take averaged(copies) with fewer copies"
+            )
         points, masses = u, mass
         for _ in range(self.copies - 1):
             points = (points[:, None, :] + u).reshape(-1, self.p)
@@ -200,8 +207,8 @@ def features(
     feedback : False, the flow (4.1), with h* in place of the residual: u = W(aT); True, the true first stage, each copy
         with the output of its own infinitely wide network.
     law : of a, an :class:`InitialLaw`; default a ~ U[-1, 1].
-    digits : correct digits of the features, 17 ... 400; default 40 where the closed forms of :func:`taylor_curve` allow
-        (uniform law or points, no feedback), else float64.
+    digits : correct digits of the features, 17 ... 400; default 20 where the closed forms of :func:`taylor_curve` allow
+        (uniform law or points, no feedback), and 40 where :func:`kernel_matrix` finds that 20 do not suffice; else float64.
 
     Raises
     ------
@@ -222,13 +229,17 @@ def features(
         raise InputError("digits: more than float64 is there for the flow (4.1) and uniform laws or points only")
     precise = not feedback and law.pdf is None and (digits is not None or can_be_precise(activation))
     if precise:
-        digits = DIGITS if digits is None else read_count(digits, "digits", 17)
-        curve = PreciseCurve(target, activation, digits)
-        # Kernel matrices of these features hold numbers as small as the square of the last digit.
-        return FeatureLaw._of(
-            lambda level: _precise_rule(curve, law, time, level),
-            target.p, copies, digits, _levels(law), curve.ctx,
-        )  # fmt: skip
+
+        def made(digits: int) -> FeatureLaw:
+            curve = PreciseCurve(target, activation, digits)
+            rule = partial(_precise_rule, curve, law, time)
+            return FeatureLaw._of(rule, target.p, copies, digits, _levels(law), curve.ctx)
+
+        if digits is not None:
+            return made(read_count(digits, "digits", 17))
+        found = made(DIGITS[0])
+        found.sharper = partial(made, DIGITS[1])
+        return found
 
     def rule(level: int) -> Rule:
         a, mass = _nodes(law, level)
@@ -243,7 +254,7 @@ def features(
 
 
 def _levels(law: InitialLaw) -> int:
-    return 0 if law.kind == "points" else 4
+    return 0 if law.kind == "points" else 5
 
 
 def _count(level: int) -> int:

@@ -391,12 +391,13 @@ def arccosine_kernel(w, v) -> np.ndarray:
     return norm / (2 * np.pi) * (np.sin(theta) + (np.pi - theta) * c)
 
 
-def direct_averages(activation: Activation, radii: np.ndarray, orders: int, panels: int = 64) -> np.ndarray:
+def direct_averages(activation: Activation, radii: np.ndarray, orders: int) -> np.ndarray:
     r"""D_k(r) = E[sigma'(r g) he_k(g)], (R, orders), by one composite rule without a check: for inner loops.
 
-    With 64 panels of 16 nodes on [-13, 13] the error is rounding for smooth activations with r times the distance of
-    neighbouring panels (0.4) below the distance of the nearest singularity.
+    64 panels of 16 nodes on [-13, 13] up to radius 4, and proportionally more beyond: the error is rounding for
+    activations whose singularities are as far from the real line as those of tanh.
     """
+    panels = 64 * 2 ** max(0, int(np.ceil(np.log2(max(float(np.max(radii, initial=0.0)), 1e-300) / 4))))
     reach = _REACH + (0.0 if activation.growth in ("bounded", "polynomial") else 3.0 * float(np.max(radii, initial=0)))
     breakpoints = tuple(float(b) for b in activation.breakpoints)
     found = _averages(activation.derivative, radii, orders, breakpoints, reach, panels)

@@ -53,6 +53,17 @@ def feature_polynomials(p: int, n: int) -> list[tuple[tuple[int, ...], dict[tupl
     return found
 
 
+def feature_map(u: np.ndarray, n: int) -> np.ndarray:
+    """phi (N, m) at u (N, p), float64."""
+    squares = np.sum(u * u, axis=1)
+    columns = []
+    for alpha in monomials(u.shape[1], n):
+        k = sum(alpha)
+        radial = sum(second_coefficient(n, k, i) * squares**i for i in range((n - k) // 2 + 1))
+        columns.append(np.prod(u ** np.array(alpha), axis=1) * radial / np.sqrt(float(prod(map(factorial, alpha)))))
+    return np.stack(columns, axis=1)
+
+
 @dataclass(repr=False, eq=False)
 class KernelMatrix:
     """K of :func:`kernel_matrix` with its spectrum.
@@ -101,19 +112,23 @@ class KernelMatrix:
     def __repr__(self) -> str:
         least = f"lambda_min = {mpmath.nstr(self.lambda_min, 5)}"
         if not self.nondegenerate:
-            least = f"degenerate: {self.size - self.resolved} eigenvalue(s) below {self.floor:.1e}"
+            floor = mpmath.nstr(mpmath.mp.make_mpf(self.floor._mpf_), 2)
+            least = f"degenerate: {self.size - self.resolved} eigenvalue(s) below {floor}"
         return f"<KernelMatrix n={self.degree}, m={self.size}, {self.copies} copies: {least}>"
 
     @property
-    def floor(self) -> float:
-        """What an eigenvalue must exceed to count as positive."""
-        return float(_floor(self._ctx, self._values[-1], self.law.digits))
+    def floor(self) -> Any:
+        """What an eigenvalue must exceed to count as positive, ``mpmath.mpf``."""
+        return mpmath.mp.make_mpf(_floor(self._ctx, self._values[-1], self.law)._mpf_)
 
     def coefficients(self, target: Polynomial | str) -> list[Any]:
         """The target in the orthonormal basis, sqrt(alpha!) d_alpha, for |alpha| <= n, in the kernel's arithmetic."""
         from ._precise import number
 
-        d = read_target(target).hermite_coefficients
+        target = read_target(target)
+        if target.p != self.law.p:
+            raise InputError(f"the target has {target.p} variables, the features of this kernel {self.law.p}")
+        d = target.hermite_coefficients
         zero = self._ctx.zero
         return [
             number(self._ctx, d[a]) * self._ctx.sqrt(prod(map(factorial, a))) if a in d else zero
@@ -124,6 +139,25 @@ class KernelMatrix:
         """Components of a coefficient vector (m,) along the eigenvectors, ascending eigenvalues."""
         rows = range(self.size)
         return [self._ctx.fdot([(self._vectors[i, j], vector[i]) for i in rows]) for j in rows]
+
+    def feature_map(self, u: Any) -> np.ndarray:
+        r"""phi(u), (N, m) float64, at features u (N, p): the coefficients of (1 + u.z)^n in the orthonormal basis."""
+        u = np.atleast_2d(np.asarray(u, dtype=np.float64))
+        if u.ndim != 2 or u.shape[1] != self.law.p or not np.all(np.isfinite(u)):
+            raise InputError(f"features must be finite, of shape (N, {self.law.p}), got shape {u.shape}")
+        return feature_map(u, self.degree)
+
+    def leverage(self, u: Any) -> np.ndarray:
+        r""":math:`\varphi(u)^TK^{-1}\varphi(u)`, (N,), at features u (N, p); its mean over the law is m.
+
+        Its supremum over the law says how many neurons it takes for the kernel matrix of a finite network to be at least
+        half of K (matrix Chernoff bound), whatever lambda_min is. Infinite where K is degenerate.
+        """
+        phi = self.feature_map(u)
+        if not self.nondegenerate:
+            return np.full(len(phi), np.inf)
+        vectors = np.array([[float(self._vectors[i, j]) for j in range(self.size)] for i in range(self.size)])
+        return np.sum((phi @ vectors) ** 2 / self.eigenvalues, axis=1)
 
     def null_polynomials(self) -> list[dict[tuple[int, ...], float]]:
         """Polynomials q of degree <= n, ``{beta: coefficient}``, with E q(u)^2 = the unresolved eigenvalues: q vanishes
@@ -146,7 +180,8 @@ def kernel_matrix(law: FeatureLaw, degree: int, *, digits: int | None = None) ->
 
     Parameters
     ----------
-    law : a :class:`FeatureLaw`, from :func:`features` or made of points.
+    law : a :class:`FeatureLaw`, from :func:`features` or made of points. Where its digits do not tell lambda_min from zero
+        and the law can be had with more, it is.
     degree : n >= 1, the power of :math:`\hat\sigma(y)=(1+y)^n`; m = binom(n + p, p) at most 126.
     digits : of the arithmetic; default twice those of the features and 20 more, so that a lambda_min as small as
         :math:`10^{-2\,\mathrm{digits}}` of the features is still seen (its square root is what they determine).
@@ -169,24 +204,30 @@ def kernel_matrix(law: FeatureLaw, degree: int, *, digits: int | None = None) ->
     m = comb(n + law.p, law.p)
     if m > _MOST:
         raise InputError(f"degree {n} in {law.p} variables gives m = {m} monomials; at most {_MOST} are treated")
+    given = digits
     digits = 2 * law.digits + 20 if digits is None else read_count(digits, "digits", 16)
     ctx = context(digits)
-    level, least = 0, None
+    # One copy with fewer nodes than monomials is degenerate whatever the law is.
+    level = next((k for k in range(law.levels) if len(law.rule(k).mass) >= 2 * m), law.levels)
+    first, least = level, None
     while True:
         matrix = _matrix(law, n, ctx, level)
-        values, vectors = ctx.eigsy(ctx.matrix(matrix))
+        values = ctx.eigsy(ctx.matrix(matrix), eigvals_only=True)
         found = values[0]
-        floor = _floor(ctx, values[m - 1], law.digits)
+        floor = _floor(ctx, values[m - 1], law)
         change = ctx.inf if least is None else abs(found - least)
         least = found
-        if level >= law.levels or (level and change <= 1e-7 * max(abs(found), floor)):
+        if level >= law.levels or (level > first and change <= 1e-7 * max(abs(found), floor)):
             break
         level += 1
+    if found <= floor and law.sharper is not None and given is None:
+        return kernel_matrix(law.sharper(), n)
+    values, vectors = ctx.eigsy(ctx.matrix(matrix))
     values = [values[i] for i in range(m)]
     resolved = sum(1 for x in values if x > floor)
     if not law.levels:
         change = ctx.zero
-    unseen = ctx.sqrt(floor / max(abs(found), floor)) * 1e-3
+    unseen = ctx.sqrt(floor / max(abs(found), floor)) * 1e-2
     return KernelMatrix(
         np.array([[float(x) for x in row] for row in matrix]),
         monomials(law.p, n), n, law.copies, digits,
@@ -197,13 +238,28 @@ def kernel_matrix(law: FeatureLaw, degree: int, *, digits: int | None = None) ->
     )  # fmt: skip
 
 
-def _floor(ctx: Any, largest: Any, digits: int) -> Any:
+def _floor(ctx: Any, largest: Any, law: FeatureLaw) -> Any:
     """Eigenvalues below this are not told from zero: rounding, and features uncertain by 10^-digits of themselves."""
+    digits = 8 if law.copies > 1 and _is_cloud(law, 0) else law.digits  # moments in float64: K itself is rounded
     return largest * max(ctx.mpf(10) ** (6 - ctx.dps), ctx.mpf(10) ** (3 - 2 * digits))
 
 
+def _is_cloud(law: FeatureLaw, level: int) -> bool:
+    return len(law.rule(level).mass) > _CLOUD
+
+
+def _cloud_matrix(law: FeatureLaw, n: int, ctx: Any) -> list[list[Any]]:
+    """K of many points through the triangular factor of their features: its square root is what float64 rounds."""
+    _, u, mass = law.rule(0)
+    R = np.linalg.qr(np.sqrt(mass)[:, None] * feature_map(np.asarray(u), n), mode="r")
+    rows = [[ctx.mpf(float(x)) for x in row] for row in R.T]
+    return [[ctx.fdot(x, y) for y in rows] for x in rows]
+
+
 def _matrix(law: FeatureLaw, n: int, ctx: Any, level: int) -> list[list[Any]]:
-    cloud = len(law.rule(level).mass) > _CLOUD
+    cloud = _is_cloud(law, level)
+    if cloud and law.copies == 1:
+        return _cloud_matrix(law, n, ctx)
     moments = law.moments(2 * n, None if cloud else ctx, level=level)
     if cloud:
         moments = {alpha: ctx.mpf(float(x)) for alpha, x in moments.items()}

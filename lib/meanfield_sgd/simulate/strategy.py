@@ -105,13 +105,13 @@ class Strategy:
         settings = {**self.settings, "second_time": float(time)}
         return Trajectory("strategy", times, self.loss(times), error=0.0, settings=settings)
 
-    def train(self, time: float = 20.0, *, method: str = "population", **options: Any) -> Trajectory:
+    def train(self, time: float = 20.0, *, method: str | None = None, **options: Any) -> Trajectory:
         r"""The second stage again, by a general-purpose simulation that knows nothing of kernel matrices: the check.
 
         Parameters
         ----------
         time : final time of the second stage.
-        method : ``"population"`` or ``"sgd"`` for a finite network, ``"meanfield"`` in the limit (its particles are all
+        method : ``"population"`` (the default) or ``"sgd"`` for a finite network, ``"meanfield"`` in the limit (its particles are all
             combinations of the copies' nodes). Their cost grows with time times the largest eigenvalue; for long times
             ``"implicit"``, a finite network of at most 1000 neurons in V: the implicit Runge-Kutta method Radau on
             :math:`\dot a=\xi_a(b-Qa/N)`, with Q from :func:`pair_kernel` and b by Gauss-Hermite quadrature in V (p <= 3).
@@ -124,7 +124,7 @@ class Strategy:
         of ``"implicit"`` with method "population".
         """
         choices = ("meanfield",) if self.weights is None else ("population", "sgd", "implicit")
-        read_choice(method, "method", choices)
+        method = read_choice(choices[0] if method is None else method, "method", choices)
         if method == "implicit":
             from ._implicit import implicit
 
@@ -168,9 +168,9 @@ def strategy(
     digits: int | None = None,
     neurons: int | None = None,
     dimension: int | None = None,
-    method: str = "population",
-    batch: int = 256,
-    step: float = 0.01,
+    method: str | None = None,
+    batch: int | None = None,
+    step: float | None = None,
     seed: int | np.random.Generator = 0,
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
@@ -191,8 +191,8 @@ def strategy(
     neurons : None, the limit N = infinity (d does not enter it); or N, and then
 
         dimension : d (default 32).
-        method : how the first stage is run: ``"population"``, exact expectations (d does not enter: from w = 0 the
-            weights never leave V); or ``"sgd"`` with ``batch`` and ``step``, which gives the weights a part outside V of
+        method : how the first stage is run: ``"population"`` (the default), exact expectations (d does not enter: from
+            w = 0 the weights never leave V); or ``"sgd"`` with ``batch`` (256) and ``step`` (0.01), which gives the weights a part outside V of
             mean square about step d/b times the integral of E[a^2 h*^2 sigma'^2]. SGD is run in the coordinates that
             matter, exactly in law, at a cost that does not grow with d.
         seed, progress, checkpoint : of a finite run; SGD's first stage survives an interrupt with ``checkpoint``.
@@ -235,10 +235,11 @@ def strategy(
         "schedule_a": rate.describe(),
     }
     if neurons is None:
-        if dimension is not None:
-            raise InputError("dimension has a meaning for finite networks only: give neurons as well")
+        finite = {"dimension": dimension, "method": method, "batch": batch, "step": step, "checkpoint": checkpoint}
+        _refuse(finite, "for finite networks only: give neurons as well")
         u = features(h, sigma, time, copies=copies, feedback=feedback, law=law, digits=digits)
         kernel = kernel_matrix(u, n)
+        u = kernel.law
         readout = limit_readout(h, kernel, rate, u, start)
         outputs = None if start == "zero" else np.ones(1)
         return Strategy(h, sigma, second, n, copies, u, kernel, readout, None, outputs, settings)
@@ -248,7 +249,9 @@ def strategy(
     dimension = 32 if dimension is None else read_count(dimension, "dimension")
     if dimension < h.p:
         raise InputError(f"dimension={dimension} is too small: the target has p = {h.p} variables")
-    method = read_choice(method, "method", ("population", "sgd"))
+    method = read_choice("population" if method is None else method, "method", ("population", "sgd"))
+    if method == "population":
+        _refuse({"batch": batch, "step": step, "checkpoint": checkpoint}, 'for method="sgd" only')
     rng = read_generator(seed)
     law = InitialLaw.uniform() if law is None else law
     if not isinstance(law, InitialLaw):
@@ -262,8 +265,9 @@ def strategy(
         from ._stage_one_sgd import descend
 
         refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
-        batch, step = read_count(batch, "batch"), read_positive(step, "step")
-        settings |= {"batch": batch, "step": step}
+        batch = read_count(256 if batch is None else batch, "batch")
+        step = read_positive(0.01 if step is None else step, "step")
+        settings |= {"batch": batch, "step": step, "law_values": _fingerprint(law)}
         file = CheckpointFile(checkpoint, {"method": "strategy", **settings, "generator": generator_state(rng)})
         a, w = descend(
             h, sigma, time, neurons=neurons, dimension=dimension, copies=copies, batch=batch, step=step,
@@ -279,6 +283,20 @@ def strategy(
     else:
         kernel, readout = None, network_readout(h, weights, outputs, n, rate)
     return Strategy(h, sigma, second, n, copies, u, kernel, readout, weights, outputs, settings)
+
+
+def _refuse(arguments: dict[str, Any], meaning: str) -> None:
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise InputError(f"{given[0]} has a meaning {meaning}")
+
+
+def _fingerprint(law: InitialLaw) -> list[float]:
+    """Two laws cannot be compared by their names, their values can."""
+    values = [law.low, law.high, *law.values, *law.masses]
+    if law.pdf is not None:
+        values += np.asarray(law.pdf(np.linspace(law.low, law.high, 17))).tolist()
+    return [float(x) for x in values]
 
 
 def _draw(law: InitialLaw, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -315,15 +333,27 @@ def _on_curve(h: Polynomial, sigma: Activation, tau: np.ndarray) -> np.ndarray:
     from numpy.polynomial import chebyshev
 
     from ._initial import refuse_kink_at_zero
+    from ._precise import PreciseCurve, can_be_precise
     from .curve import double_curve
 
     refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
+    if can_be_precise(sigma):
+        precise = PreciseCurve(h, sigma, 17)
+
+        def curve(times: np.ndarray) -> np.ndarray:
+            return np.array([[float(x) for x in row] for row in precise([precise.ctx.mpf(float(t)) for t in times])])
+    else:
+
+        def curve(times: np.ndarray) -> np.ndarray:
+            return double_curve(h, sigma, times)
+
     flat = tau.ravel()
-    degree, reach = 64, float(np.abs(flat).max(initial=1e-300))
+    low, high = min(0.0, float(flat.min())), max(0.0, float(flat.max()))
+    degree, middle, half = 64, (low + high) / 2, max((high - low) / 2, 1e-300)
     while degree <= 256 and len(flat) > 2 * degree:
         nodes = chebyshev.chebpts1(degree + 1)
-        fit = chebyshev.chebfit(nodes, double_curve(h, sigma, reach * nodes), degree)
+        fit = chebyshev.chebfit(nodes, curve(middle + half * nodes), degree)
         if np.abs(fit[-8:]).max() <= 1e-12 * max(1e-300, np.abs(fit).max()):
-            return chebyshev.chebval(flat / reach, fit).T.reshape(*tau.shape, h.p)
+            return chebyshev.chebval((flat - middle) / half, fit).T.reshape(*tau.shape, h.p)
         degree *= 2
-    return double_curve(h, sigma, flat).reshape(*tau.shape, h.p)
+    return curve(flat).reshape(*tau.shape, h.p)
