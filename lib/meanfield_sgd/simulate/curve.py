@@ -70,7 +70,36 @@ def taylor_curve(
             raise InputError(f"digits must be at most 400, got {digits}")
         curve = PreciseCurve(target, activation, digits)
         return public(curve([curve.ctx.mpf(float(t)) for t in times]))
-    return double_curve(target, activation, times)
+    return many_on_curve(target, activation, times)
+
+
+def many_on_curve(target: Polynomial, activation: Activation, times: np.ndarray) -> np.ndarray:
+    """W at ``times`` (T,), float64 (T, p): where they are many, by Chebyshev interpolation that is refined to 1e-13."""
+    from numpy.polynomial import chebyshev
+
+    from ._precise import PreciseCurve, can_be_precise
+
+    if can_be_precise(activation):
+        precise = PreciseCurve(target, activation, 17)
+
+        def curve(times: np.ndarray) -> np.ndarray:
+            return np.array([[float(x) for x in row] for row in precise([precise.ctx.mpf(float(t)) for t in times])])
+    else:
+
+        def curve(times: np.ndarray) -> np.ndarray:
+            return double_curve(target, activation, times)
+
+    if not len(times):
+        return np.zeros((0, target.p))
+    low, high = min(0.0, float(times.min())), max(0.0, float(times.max()))
+    degree, middle, half = 48, (low + high) / 2, max((high - low) / 2, 1e-300)
+    while degree <= 200 and len(times) > 1.5 * degree:
+        nodes = chebyshev.chebpts1(degree + 1)
+        fit = chebyshev.chebfit(nodes, curve(middle + half * nodes), degree)
+        if np.abs(fit[-6:]).max() <= 1e-13 * np.abs(fit).max():
+            return chebyshev.chebval((times - middle) / half, fit).T
+        degree *= 2
+    return curve(times)
 
 
 def double_curve(target: Polynomial, activation: Activation, times: np.ndarray) -> np.ndarray:

@@ -213,8 +213,10 @@ def _dependence(made: Strategy) -> Signature:
 
     kernel, p = made.kernel, made.target.p
     relations = kernel.null_polynomials()
-    proved = (made.copies >= p and not made.settings["feedback"]) or None  # then the averaged law has a density
-    if made.copies == 1 and p > 1 and not made.settings["feedback"]:
+    # The theorems are about a law of a with a density, and the flow (4.1).
+    theorems = not made.settings["feedback"] and (made.weights is not None or made.features.levels > 0)
+    proved = True if theorems and made.copies >= p else None
+    if theorems and made.copies == 1 and p > 1:
         try:
             singular = averaging_exponents(made.target, made.activation, degree=made.degree).singular
             proved = None if singular is None else not singular

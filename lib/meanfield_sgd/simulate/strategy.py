@@ -33,6 +33,7 @@ from ._common import (
     read_times,
 )
 from ._nodes import InitialLaw
+from .curve import many_on_curve
 from .features import FeatureLaw, features
 from .kernel import KernelMatrix, kernel_matrix
 from .readout import Readout, limit_readout, network_readout
@@ -111,10 +112,11 @@ class Strategy:
         Parameters
         ----------
         time : final time of the second stage.
-        method : ``"population"`` (the default) or ``"sgd"`` for a finite network, ``"meanfield"`` in the limit (its particles are all
-            combinations of the copies' nodes). Their cost grows with time times the largest eigenvalue; for long times
-            ``"implicit"``, a finite network of at most 1000 neurons in V: the implicit Runge-Kutta method Radau on
-            :math:`\dot a=\xi_a(b-Qa/N)`, with Q from :func:`pair_kernel` and b by Gauss-Hermite quadrature in V (p <= 3).
+        method : ``"population"`` (the default) or ``"sgd"`` for a finite network, ``"meanfield"`` in the limit (its
+            particles are all combinations of the copies' nodes). Their cost grows with time times the largest
+            eigenvalue. For long times ``"implicit"``: at most 1000 neurons with features in V, the implicit Runge-Kutta
+            method Radau on :math:`\dot a=\xi_a(b-Qa/N)`, with Q from :func:`pair_kernel` and b by Gauss-Hermite
+            quadrature in V (p <= 3).
         options : passed on (times, tolerance, step, batch, seed, progress, checkpoint, ...); ``"implicit"`` takes
             ``times`` and ``tolerance``.
 
@@ -192,9 +194,9 @@ def strategy(
 
         dimension : d (default 32).
         method : how the first stage is run: ``"population"`` (the default), exact expectations (d does not enter: from
-            w = 0 the weights never leave V); or ``"sgd"`` with ``batch`` (256) and ``step`` (0.01), which gives the weights a part outside V of
-            mean square about step d/b times the integral of E[a^2 h*^2 sigma'^2]. SGD is run in the coordinates that
-            matter, exactly in law, at a cost that does not grow with d.
+            w = 0 the weights never leave V); or ``"sgd"`` with ``batch`` (256) and ``step`` (0.01), which gives the
+            weights a part outside V of mean square about step d/b times the integral of E[a^2 h*^2 sigma'^2]. SGD is
+            run in the coordinates that matter, exactly in law, at a cost that does not grow with d.
         seed, progress, checkpoint : of a finite run; SGD's first stage survives an interrupt with ``checkpoint``.
 
     Returns
@@ -312,9 +314,12 @@ def _draw(law: InitialLaw, rng: np.random.Generator, count: int) -> np.ndarray:
 
 def _by_population(h, sigma, time, neurons, dimension, copies, feedback, law, rng, progress):
     """(a (N, copies), w (N, copies, p)) after the first stage with exact expectations."""
+    from ._initial import refuse_kink_at_zero
+
+    refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
     a = np.stack([_draw(law, rng, neurons) for _ in range(copies)], axis=1)
     if not feedback:
-        return a, _on_curve(h, sigma, a * time)
+        return a, many_on_curve(h, sigma, (a * time).ravel()).reshape(*a.shape, h.p)
     from .population import population
 
     w = []
@@ -326,34 +331,3 @@ def _by_population(h, sigma, time, neurons, dimension, copies, feedback, law, rn
         )  # fmt: skip
         w.append(run.final_state["w"])
     return a, np.stack(w, axis=1)
-
-
-def _on_curve(h: Polynomial, sigma: Activation, tau: np.ndarray) -> np.ndarray:
-    """W at many times (...,), shape (..., p): Chebyshev interpolation where that pays, refined to 1e-12."""
-    from numpy.polynomial import chebyshev
-
-    from ._initial import refuse_kink_at_zero
-    from ._precise import PreciseCurve, can_be_precise
-    from .curve import double_curve
-
-    refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
-    if can_be_precise(sigma):
-        precise = PreciseCurve(h, sigma, 17)
-
-        def curve(times: np.ndarray) -> np.ndarray:
-            return np.array([[float(x) for x in row] for row in precise([precise.ctx.mpf(float(t)) for t in times])])
-    else:
-
-        def curve(times: np.ndarray) -> np.ndarray:
-            return double_curve(h, sigma, times)
-
-    flat = tau.ravel()
-    low, high = min(0.0, float(flat.min())), max(0.0, float(flat.max()))
-    degree, middle, half = 64, (low + high) / 2, max((high - low) / 2, 1e-300)
-    while degree <= 256 and len(flat) > 2 * degree:
-        nodes = chebyshev.chebpts1(degree + 1)
-        fit = chebyshev.chebfit(nodes, curve(middle + half * nodes), degree)
-        if np.abs(fit[-8:]).max() <= 1e-12 * max(1e-300, np.abs(fit).max()):
-            return chebyshev.chebval((flat - middle) / half, fit).T.reshape(*tau.shape, h.p)
-        degree *= 2
-    return curve(flat).reshape(*tau.shape, h.p)
