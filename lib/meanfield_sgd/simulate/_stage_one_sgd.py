@@ -54,6 +54,8 @@ def descend(
     The m columns are V and then common coordinates outside, in which the copies are independent as in R^d.
     """
     steps = max(1, ceil(time / step - 1e-9))
+    # All output weights first: runs in other dimensions, and the population flow, then start from the same ones.
+    drawn = [law(rng, neurons) for _ in range(copies)]
     outputs, weights = [], []
     done, network = 0, None
     saved = file.load()
@@ -76,7 +78,7 @@ def descend(
     with StopRequest() as stop, Progress(progress, copies * time, "stage one") as bar:
         while len(outputs) < copies:
             if network is None:
-                network = Copy(law(rng, neurons), target.p, dimension - target.p)
+                network = Copy(drawn[len(outputs)], target.p, dimension - target.p)
             while done < steps:
                 if stop.requested:
                     save()

@@ -171,7 +171,7 @@ def limit_readout(target: Polynomial, kernel: KernelMatrix, schedule: Schedule, 
             residual[i] -= value / ctx.sqrt(prod(map(factorial, alpha)))
     energies = [c * c for c in kernel.components(residual)]
     # By symmetry the residual often has nothing along an eigenvector (see Readout.rate): rounding is not energy.
-    least = sum(energies, ctx.zero) * ctx.mpf(10) ** (-ctx.dps)
+    least = sum(energies, ctx.zero) * ctx.mpf(10) ** (4 - 2 * kernel.law.digits)
     energies = [float(c) if c > least else 0.0 for c in energies]
     lost = kernel.size - kernel.resolved
     floor = above_degree(target, kernel.degree) + 0.5 * sum(energies[:lost])
