@@ -48,6 +48,12 @@ BAD = [
     (["simulate", "z1", "--plot", "curve.gif"], "--plot"),
     (["simulate", "z1", "--plot", "no/such/folder/curve.png"], "--plot"),
     (["simulate"], "TARGET"),
+    (["strategy"], "TARGET"),
+    (["strategy", "z1 + ("], "column"),
+    (["strategy", "z1 + z1*z3"], "2 of the 3 directions"),
+    (["strategy", "z1", "--time", "-1"], "time"),
+    (["strategy", "z1", "--copies", "0"], "copies"),
+    (["strategy", "z1", "--activation", "tan(y)"], "did you mean tanh"),
     (["decide"], "TARGET"),
     (["decide", "z1", "--file", "targets.txt"], "one of the two"),
     (["decide", ""], "empty"),
@@ -207,6 +213,26 @@ def test_closed_pipe_is_no_error():
 
 
 # ---- decide ----
+
+
+def test_strategy_prints_rate_levels_and_what_is_wrong(capsys):
+    from meanfield_sgd.simulate import strategy
+
+    made = strategy("z1 + z1*z2", "sin(y+1)", 1)
+    assert main(["strategy", "z1 + z1*z2", "--activation", "sin(y+1)"]) == 0
+    out = capsys.readouterr().out
+    assert f"{made.rate:.4g} guaranteed" in out and f"{made.readout.rate:.4g} for this target" in out
+    assert f"at time {made.time_to(1e-6):.4g}" in out and "nothing wrong" in out
+    assert main(["strategy", "z1 + z1*z2*z3", "--activation", "sin(y+1)", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [sign["name"] for sign in record["signatures"]] == ["reflective"]
+    assert record["lambda_min"] == "0" and record["floor"] >= 0.5 and record["time_to"]["1e-06"] is None
+
+
+@pytest.mark.parametrize(("activation", "name"), [("relu", "kink"), ("exp(y)", "runaway")])
+def test_strategy_says_why_there_is_none(activation, name, capsys):
+    assert main(["strategy", "z1 + z1*z2", "--activation", activation, "--time", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}: ")
 
 
 def test_decide_prints_the_verdict(capsys):

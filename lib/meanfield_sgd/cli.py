@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import __version__, _cli_decide
+from . import __version__, _cli_decide, _cli_strategy
 from .errors import MeanFieldError
 
 __all__ = ["main"]
@@ -123,6 +123,7 @@ def _build_parser() -> argparse.ArgumentParser:
     output.add_argument("--plot", metavar="FILE", help="draw the loss curve (.png, .pdf, .svg)")
     output.add_argument("--quiet", action="store_true", help="no progress bar")
     run.set_defaults(run=_simulate)
+    _cli_strategy.add_parser(commands, _EPILOG)
     return parser
 
 

@@ -12,6 +12,7 @@ so that W, rho and the exponentials are power series that determine each other o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -64,12 +65,20 @@ def can_be_precise(activation: Activation) -> bool:
 
 
 def gauss_legendre(ctx: MPContext, n: int) -> tuple[list[Any], list[Any]]:
-    """Nodes and weights on [-1, 1], weights summing to 2, to the digits of the context (Newton from float64)."""
+    """Nodes and weights on [-1, 1], weights summing to 2, to the digits of the context."""
+    nodes, weights = _gauss_legendre(ctx.dps, n)
+    return [ctx.make_mpf(x) for x in nodes], [ctx.make_mpf(x) for x in weights]
+
+
+@lru_cache(maxsize=64)
+def _gauss_legendre(digits: int, n: int) -> tuple[list[Any], list[Any]]:
+    """The raw numbers, by Newton's method from float64; each step doubles the digits."""
+    ctx = context(digits)
     start, _ = np.polynomial.legendre.leggauss(n)
     nodes, weights = [], []
     for x0 in start[n // 2 :]:
         x = ctx.mpf(float(x0))
-        for _ in range(ceil(np.log2(ctx.dps / 12)) + 2):
+        for _ in range(ceil(np.log2(ctx.dps / 12)) + 1):
             value, slope = _legendre(ctx, n, x)
             x -= value / slope
         _, slope = _legendre(ctx, n, x)
@@ -80,7 +89,7 @@ def gauss_legendre(ctx: MPContext, n: int) -> tuple[list[Any], list[Any]]:
     mirrored = [-x for x in nodes[::-1]], weights[::-1]
     if n % 2:
         mirrored = mirrored[0][:-1], mirrored[1][:-1]
-    return mirrored[0] + nodes, mirrored[1] + weights
+    return [x._mpf_ for x in mirrored[0] + nodes], [x._mpf_ for x in mirrored[1] + weights]
 
 
 def _legendre(ctx: MPContext, n: int, x: Any) -> tuple[Any, Any]:

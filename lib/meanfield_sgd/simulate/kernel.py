@@ -207,8 +207,8 @@ def kernel_matrix(law: FeatureLaw, degree: int, *, digits: int | None = None) ->
     given = digits
     digits = 2 * law.digits + 20 if digits is None else read_count(digits, "digits", 16)
     ctx = context(digits)
-    # One copy with fewer nodes than monomials is degenerate whatever the law is.
-    level = next((k for k in range(law.levels) if len(law.rule(k).mass) >= 2 * m), law.levels)
+    # Fewer points than monomials are degenerate whatever the law is.
+    level = next((k for k in range(law.levels) if len(law.rule(k).mass) ** law.copies >= 2 * m), law.levels)
     first, least = level, None
     while True:
         matrix = _matrix(law, n, ctx, level)

@@ -216,7 +216,7 @@ def strategy(
     support = h.support().dimension
     if h.degree and support < h.p:
         raise InputError(
-            f"{h} depends on {support} of the {h.p} directions of {', '.join(h.variables[:9])}: take target.minimal()[0]"
+            f"{h} depends on {support} of the {h.p} directions of {', '.join(h.variables[:9])}: name only those (z1, z2, ...), or take target.minimal()[0]"
         )
     copies = h.p if copies is None else read_count(copies, "copies")
     n = max(1, h.degree) if degree is None else read_count(degree, "degree")
