@@ -83,7 +83,7 @@ def averaging_exponents(
     Raises:
         InputError: another jet, float targets, variables that do not occur.
 
-    Source: this book, chapter on averaging. Checked against measured slopes at high precision.
+    Source: this book, The sufficiency theorem. Checked against measured slopes at high precision.
     """
     target = read_target(h)
     if not target.exact or len(target.support.rows) < target.p:

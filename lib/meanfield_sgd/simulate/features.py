@@ -108,7 +108,8 @@ class FeatureLaw:
         return new
 
     def points(self, most: int = 200_000) -> tuple[np.ndarray, np.ndarray]:
-        """The law as points (K, p) with masses (K,), float64: all combinations of the nodes (24 for a curve) of the copies.
+        """The law as points (K, p) with masses (K,), float64: all combinations of the nodes of the copies (24 for a curve,
+        96 for a law with a density of its own).
 
         InputError where that is more than ``most`` points.
         """

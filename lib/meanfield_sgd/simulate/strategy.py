@@ -78,7 +78,7 @@ class Strategy:
 
     @property
     def rate(self) -> float:
-        r"""2 lambda_min: the loss is at most its initial value times exp(-rate s), s the integral of xi_a.
+        r"""2 lambda_min: what the loss is above its part of degree > n falls at least like exp(-rate s), s the integral of xi_a.
 
         ``readout.rate`` is what this target's loss falls with at last, which a symmetry can make larger. 0 where the
         kernel matrix is degenerate; NaN for features outside V, where ``readout.decay_rate`` tells more.
@@ -195,7 +195,8 @@ def strategy(
         dimension : d (default 32).
         method : how the first stage is run: ``"population"`` (the default), exact expectations (d does not enter: from
             w = 0 the weights never leave V); or ``"sgd"`` with ``batch`` (256) and ``step`` (0.01), which gives the
-            weights a part outside V of mean square about step d/b times the integral of E[a^2 h*^2 sigma'^2]. SGD is
+            weights a part outside V of mean square about step (d-p)/(b copies) times the integral of E[a^2 h*^2 sigma'^2]
+            (for short T; the chapter has the formula for longer ones). SGD is
             run in the coordinates that matter, exactly in law, at a cost that does not grow with d.
         seed, progress, checkpoint : of a finite run; SGD's first stage survives an interrupt with ``checkpoint``.
 
@@ -215,8 +216,10 @@ def strategy(
     time = read_positive(time, "time")
     support = h.support().dimension
     if h.degree and support < h.p:
+        names = ", ".join(h.variables[:9])
         raise InputError(
-            f"{h} depends on {support} of the {h.p} directions of {', '.join(h.variables[:9])}: name only those (z1, z2, ...), or take target.minimal()[0]"
+            f"{h} depends on {support} of the {h.p} directions of {names}: name only those (z1, z2, ...), or take "
+            "target.minimal()[0]"
         )
     copies = h.p if copies is None else read_count(copies, "copies")
     n = max(1, h.degree) if degree is None else read_count(degree, "degree")
