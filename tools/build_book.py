@@ -76,7 +76,9 @@ def build(root: Path) -> int:
     path = os.pathsep.join(filter(None, [str(root / "lib"), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
                "build", str(root), "-n", "-W", "--keep-going", "-q"]  # fmt: skip
-    run = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    run = subprocess.run(
+        command, env={"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
     index = html / "index.html"
     if run.returncode or not index.exists():
         said = [run.stdout, run.stderr]

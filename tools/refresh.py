@@ -52,6 +52,8 @@ def refresh(path: Path) -> bool:
 
 def main(arguments: list[str]) -> int:
     library = str(Path(__file__).resolve().parents[1] / "lib")
+    # As in the tests: one thread a kernel. Two on a busy machine wait for each other, and nothing here needs them.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
     paths = [Path(argument) for argument in arguments]
     missing = [str(path) for path in paths if not path.is_file()]

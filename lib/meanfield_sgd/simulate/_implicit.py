@@ -68,7 +68,7 @@ def implicit(made: Strategy, time: float, *, times: Any = None, tolerance: float
             losses.append(loss(inside(times[len(losses)])))
     if times[-1] == 0:
         inside = lambda t: np.zeros(len(beta))  # noqa: E731
-    settings = {**made.settings, "second_time": time, "tolerance": tolerance}
+    settings = {**made.settings, "activation": str(sigma), "dimension": p, "time": time, "tolerance": tolerance}
     info = {"steps": solver.nfev, "form": "implicit"}
     final = {"a": start + B @ inside(times[-1]), "w": w.copy(), "mass": np.full(count, 1 / count)}
     return Trajectory("population", times, np.array(losses), final_state=final, settings=settings, info=info)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import DivergenceError, InputError
 from ._common import read_activation, read_positive, read_target, short
+from ._precise import can_be_precise
 from .readout import above_degree
 from .result import Trajectory
 from .strategy import Strategy, strategy
@@ -121,6 +122,8 @@ def _whole(made: Strategy, found: list[Signature], run: Trajectory | None, step:
     if made.settings.get("feedback") or (made.kernel is not None and made.kernel.nondegenerate):
         found = [s for s in found if s.name != "Taylor condition"]
     found = [*found, *_features(made, {s.name for s in found}), *_training(made, run, step)]
+    if made.target.degree < 1:
+        return Diagnosis(tuple(found), "nothing wrong: there is nothing to learn but a constant")
     rate = made.readout.rate
     healthy = (
         f"nothing wrong: the loss falls to {made.floor:.3g}, at last like exp(-{rate:.3g} s), s the integral of xi_a"
@@ -135,7 +138,10 @@ def _exact(h: Any, sigma: Any) -> list[Signature]:
     if h.degree < 1:
         return []
     minimal, _ = h.minimal()
-    verdict = decide(minimal, sigma, progress=False)
+    try:
+        verdict = decide(minimal, sigma, progress=False)
+    except InputError:  # a custom activation that does not declare what exact arithmetic needs
+        return []
     p = verdict.support.dimension
     if "not smooth at 0" in verdict.note:
         says = f"{sigma} has a kink at 0, where all neurons start"
@@ -226,7 +232,8 @@ def _dependence(made: Strategy) -> Signature:
     evidence = {"relations": relations, "proved": None if proved is None else not proved}
     if proved:
         says = f"lambda_min is positive, but lost below {mpmath.nstr(kernel.floor, 2)}: {count} nearly vanish on the features"
-        return Signature("conditioning", says, "train w longer (a larger T), or ask for more digits", evidence)
+        more = ", or ask for more digits" if can_be_precise(made.activation) and made.weights is None else ""
+        return Signature("conditioning", says, f"train w longer (a larger T){more}", evidence)
     word = (
         "proved at all orders" if proved is False else f"to the {kernel.law.digits} digits of the features, not proved"
     )

@@ -251,7 +251,7 @@ def features(
         )
         return Rule(a, u, mass)
 
-    return FeatureLaw._of(rule, target.p, copies, 15, _levels(law))
+    return FeatureLaw._of(rule, target.p, copies, 15, min(_levels(law), 3))
 
 
 def _levels(law: InitialLaw) -> int:
@@ -309,7 +309,8 @@ def true_stage_one(
     """
     orders, rho = max(24, target.degree + 4), np.zeros(len(a))
     while True:
-        field = DirectField(target, activation, orders)
+        # With a kink the averages of a table are as good as any, and much faster.
+        field = (LimitField if activation.breakpoints else DirectField)(target, activation, orders)
 
         def rate(_: float, y: np.ndarray, field: LimitField = field) -> np.ndarray:
             return field.evaluate(a, y.reshape(len(a), -1), rho, mass)[1].ravel()

@@ -3,9 +3,9 @@ r"""The second stage solved exactly: the loss of a linear flow at any time, from
 With fixed features only the output weights move, :math:`f=\int a\,\hat\sigma(u\cdot x)\,d\rho`, and the flow is linear:
 
 .. math::
-   E(t)=E_\infty+\frac12\sum_ic_i\,e^{-2\lambda_is(t)},\qquad s(t)=\int_0^t\xi_a,
+   E(t)=E_\infty+\frac12\sum_i\epsilon_i\,e^{-2\lambda_is(t)},\qquad s(t)=\int_0^t\xi_a,
 
-with the eigenvalues of the kernel matrix and the energies :math:`c_i` of the initial residual along its eigenvectors.
+with the eigenvalues of the kernel matrix and the energies :math:`\epsilon_i` of the initial residual along its eigenvectors.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class Clock:
 
 @dataclass(eq=False)
 class Readout:
-    r"""The loss of the second stage at any time, :math:`E_\infty+\frac12\sum_ic_ie^{-2\lambda_is(t)}`.
+    r"""The loss of the second stage at any time, :math:`E_\infty+\frac12\sum_i\epsilon_ie^{-2\lambda_is(t)}`.
 
     Attributes
     ----------
-    eigenvalues : (R,), ascending, the positive ones. energies : (R,), the :math:`c_i\ge0`.
+    eigenvalues : (R,), ascending, the positive ones. energies : (R,), the :math:`\epsilon_i\ge0`.
     floor : :math:`E_\infty`, what training the output weights alone cannot remove.
     schedule : xi_a.
     """

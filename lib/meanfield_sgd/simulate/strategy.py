@@ -11,6 +11,7 @@ The second stage is linear and is solved exactly at any time through its kernel 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from inspect import signature
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Strategy", "strategy"]
 
+_MOST_PARTICLES = 2500  # of the mean-field engine, whose cost grows with their square
+
 
 @dataclass(repr=False, eq=False)
 class Strategy:
@@ -74,7 +77,8 @@ class Strategy:
 
     def __repr__(self) -> str:
         size = "N = infinity" if self.weights is None else f"N = {len(self.weights)}"
-        return f"<Strategy {self.target}, {self.activation}, {size}: rate {self.rate:.4g}, floor {self.floor:.4g}>"
+        word = "floor" if self.kernel is None or self.kernel.nondegenerate else "floor at most"
+        return f"<Strategy {self.target}, {self.activation}, {size}: rate {self.rate:.4g}, {word} {self.floor:.4g}>"
 
     @property
     def rate(self) -> float:
@@ -89,7 +93,11 @@ class Strategy:
 
     @property
     def floor(self) -> float:
-        """The loss that remains however long a is trained (with rates whose integral diverges)."""
+        """The loss that remains however long a is trained (with rates whose integral diverges).
+
+        Where the kernel matrix is not resolved (``kernel.nondegenerate`` is False) this is an upper bound: the modes that
+        cannot be told from zero are counted as if they never moved, and so they are in ``loss`` and ``time_to``.
+        """
         return self.readout.floor
 
     def loss(self, times: Any) -> np.ndarray:
@@ -100,8 +108,10 @@ class Strategy:
         """When the second stage reaches a loss; infinity if never."""
         return self.readout.time_to(loss)
 
-    def trajectory(self, time: float = 20.0, *, times: Any = None) -> Trajectory:
-        """The second stage in closed form as a Trajectory, ``error`` 0."""
+    def trajectory(self, time: float | None = None, *, times: Any = None) -> Trajectory:
+        """The second stage in closed form as a Trajectory, ``error`` 0; to ``time``, or to the last of ``times``, or to 20."""
+        if time is None:
+            time = 20.0 if times is None else max(float(np.max(times)), 1e-12)
         times = read_times(times, read_positive(time, "time"))
         settings = {**self.settings, "second_time": float(time)}
         return Trajectory("strategy", times, self.loss(times), error=0.0, settings=settings)
@@ -126,6 +136,8 @@ class Strategy:
         of ``"implicit"`` with method "population".
         """
         choices = ("meanfield",) if self.weights is None else ("population", "sgd", "implicit")
+        if self.weights is None and method in ("population", "sgd", "implicit"):
+            raise InputError(f'method="{method}" needs a finite network: strategy(..., neurons=1000)')
         method = read_choice(choices[0] if method is None else method, "method", choices)
         if method == "implicit":
             from ._implicit import implicit
@@ -137,13 +149,23 @@ class Strategy:
 
             if np.any(self.outputs):
                 raise InputError('the limit is simulated from initial_a="zero" only')
-            points, masses = self.features.points()
+            try:
+                points, masses = self.features.points(_MOST_PARTICLES)
+            except InputError:
+                raise InputError(
+                    f"the limit of {self.copies} copies has too many particles to be simulated (more than {_MOST_PARTICLES}): "
+                    "check a finite network, strategy(..., neurons=1000)"
+                ) from None
             start = {"a": np.zeros(len(points)), "w": points, "mass": masses}
             return meanfield(self.target, self.second, time, init=start, train="a", **options)
         from .population import population
         from .sgd import sgd
 
         run = population if method == "population" else sgd
+        own = {"target", "activation", "time", "dimension", "initial_state", "train", "neurons", "init", "schedule_w"}
+        unknown = [name for name in options if name in own or name not in signature(run).parameters]
+        if unknown:
+            raise InputError(f"train: {unknown[0]} is no option of the second stage by {method}")
         # Only the coordinates in which the features live matter: in law the run is the one in R^d.
         start = {"a": self.outputs, "w": self.weights}
         m = self.weights.shape[1]
@@ -190,20 +212,20 @@ def strategy(
     initial_a : of the second stage: ``"zero"``, or ``"average"``, the average of the copies' a.
     schedule_a : xi_a of the second stage, a number or a function of time.
     digits : of the features in the limit, as in :func:`features`.
-    neurons : None, the limit N = infinity (d does not enter it); or N, and then
-
-        dimension : d (default 32).
-        method : how the first stage is run: ``"population"`` (the default), exact expectations (d does not enter: from
-            w = 0 the weights never leave V); or ``"sgd"`` with ``batch`` (256) and ``step`` (0.01), which gives the
-            weights a part outside V of mean square about step (d-p)/(b copies) times the integral of E[a^2 h*^2 sigma'^2]
-            (for short T; the chapter has the formula for longer ones). SGD is
-            run in the coordinates that matter, exactly in law, at a cost that does not grow with d.
-        seed, progress, checkpoint : of a finite run; SGD's first stage survives an interrupt with ``checkpoint``.
+    neurons : None, the limit N = infinity (d does not enter it); or N. The arguments that follow are for finite networks.
+    dimension : d (default 32).
+    method : how the first stage is run: ``"population"`` (the default), exact expectations (d does not enter: from w = 0
+        the weights never leave V); or ``"sgd"``, which gives the weights a part outside V of mean square about
+        step (d-p)/(b copies) times the integral of E[a^2 h*^2 sigma'^2] (for short T; the chapter has the formula for
+        longer ones). SGD is run in the coordinates that matter, exactly in law, at a cost that does not grow with d.
+    batch, step : of SGD (256 and 0.01).
+    seed, progress, checkpoint : of a finite run; SGD's first stage survives an interrupt with ``checkpoint``.
 
     Returns
     -------
     Strategy: ``.loss(t)``, ``.rate`` (2 lambda_min), ``.floor``, ``.time_to(level)``, ``.kernel``, ``.features``,
-    ``.train(...)`` to simulate the second stage, ``.diagnose()``.
+    ``.train(...)`` to simulate the second stage, ``.diagnose()``. After SGD with d > p the features have a part outside V:
+    ``.kernel`` is then None and ``.rate`` NaN, and the second stage is solved through the N neurons' own kernel.
 
     Raises
     ------
