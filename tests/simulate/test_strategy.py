@@ -605,7 +605,7 @@ def test_more_refusals():
         strategy("(z1 + z2)**2 + z1 + z2", SIN)
     with pytest.raises(InputError, match="time must be a positive"):
         strategy(STAIRS, SIN, -1.0)
-    with pytest.raises(InputError, match="method must be one of"):
+    with pytest.raises(InputError, match="needs a finite network"):
         strategy(STAIRS, SIN).train(1.0, method="sgd")
     with pytest.raises(InputError, match="method must be one of"):
         strategy(STAIRS, SIN, neurons=3).train(1.0, method="meanfield")
@@ -666,3 +666,28 @@ def test_features_of_a_finite_network():
     assert "N = 10" in repr(made)
     assert "N = infinity" in repr(strategy(STAIRS, SIN, 1.0))
     assert log(made.loss(0.0)) == pytest.approx(0)
+
+
+def test_options_that_are_none_of_the_second_stage():
+    net = strategy(STAIRS, SIN, 1.0, neurons=20)
+    for options in ({"dimension": 50}, {"foo": 1}, {"initial_state": None}):
+        with pytest.raises(InputError, match="is no option of the second stage"):
+            net.train(1, **options)
+    with pytest.raises(InputError, match="too many particles"):
+        strategy("z1 + z1*z2 + z2*z3", SIN, 1.0).train(1)
+
+
+def test_what_is_not_resolved_is_called_a_bound():
+    # the theorem says that lambda_min > 0; float64 features do not show it
+    made = strategy("z1 + z1*z2 + z1*z2*z3", SHIFTED, 1e-3)
+    assert not made.kernel.nondegenerate and "floor at most" in repr(made)
+    (sign,) = made.diagnose().signatures
+    assert sign.name == "conditioning" and "digits" not in sign.mend
+    assert "more digits" in strategy(STAIRS, SIN, 1e-14).diagnose().signatures[0].mend
+
+
+def test_a_trajectory_ends_where_its_times_do():
+    made = strategy(STAIRS, SIN, 2.0)
+    assert made.trajectory(times=[0, 1, 100]).times[-1] == 100
+    run = strategy(STAIRS, SIN, 2.0, neurons=30).train(5, method="implicit")
+    assert run.settings["activation"] == "1 + 2*y + y**2" and run.settings["dimension"] == 2
