@@ -72,6 +72,24 @@ class InitialLaw:
     def __str__(self) -> str:
         return self.description
 
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """``count`` independent draws of a, (count,)."""
+        if self.kind == "points":
+            return rng.choice(np.array(self.values), size=count, p=np.array(self.masses))
+        if self.pdf is None:
+            return rng.uniform(self.low, self.high, count)
+        grid = np.linspace(self.low, self.high, 20_001)
+        density = self.pdf(grid)
+        total = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+        return np.interp(rng.uniform(0, total[-1], count), total, grid)
+
+    def fingerprint(self) -> list[float]:
+        """Numbers that tell laws apart: their names do not say everything, nor can two densities be compared."""
+        values = [self.low, self.high, *self.values, *self.masses]
+        if self.pdf is not None:
+            values += np.asarray(self.pdf(np.linspace(self.low, self.high, 17))).tolist()
+        return [float(x) for x in values]
+
 
 class Panels:
     """A composite Gauss-Legendre rule on the support of an initial law: ``edges`` (P + 1,) and ``order`` nodes a panel."""

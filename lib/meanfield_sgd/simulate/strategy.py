@@ -294,11 +294,11 @@ def strategy(
         refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
         batch = read_count(256 if batch is None else batch, "batch")
         step = read_positive(0.01 if step is None else step, "step")
-        settings |= {"batch": batch, "step": step, "law_values": _fingerprint(law)}
+        settings |= {"batch": batch, "step": step, "law_values": law.fingerprint()}
         file = CheckpointFile(checkpoint, {"method": "strategy", **settings, "generator": generator_state(rng)})
         a, w = descend(
             h, sigma, time, neurons=neurons, dimension=dimension, copies=copies, batch=batch, step=step,
-            feedback=feedback, rng=rng, law=lambda r, k: _draw(law, r, k), progress=progress, file=file,
+            feedback=feedback, rng=rng, law=law.sample, progress=progress, file=file,
         )  # fmt: skip
         settings["samples"] = copies * batch * max(1, ceil(time / step - 1e-9))
     weights = w.mean(axis=1)
@@ -318,31 +318,12 @@ def _refuse(arguments: dict[str, Any], meaning: str) -> None:
         raise InputError(f"{given[0]} has a meaning {meaning}")
 
 
-def _fingerprint(law: InitialLaw) -> list[float]:
-    """Two laws cannot be compared by their names, their values can."""
-    values = [law.low, law.high, *law.values, *law.masses]
-    if law.pdf is not None:
-        values += np.asarray(law.pdf(np.linspace(law.low, law.high, 17))).tolist()
-    return [float(x) for x in values]
-
-
-def _draw(law: InitialLaw, rng: np.random.Generator, count: int) -> np.ndarray:
-    """``count`` draws of a."""
-    if law.kind == "points":
-        return rng.choice(np.array(law.values), size=count, p=np.array(law.masses))
-    if law.pdf is None:
-        return rng.uniform(law.low, law.high, count)
-    grid = np.linspace(law.low, law.high, 20_001)
-    total = np.concatenate([[0.0], np.cumsum((law.pdf(grid[1:]) + law.pdf(grid[:-1])) / 2)])
-    return np.interp(rng.uniform(0, total[-1], count), total, grid)
-
-
 def _by_population(h, sigma, time, neurons, dimension, copies, feedback, law, rng, progress):
     """(a (N, copies), w (N, copies, p)) after the first stage with exact expectations."""
     from ._initial import refuse_kink_at_zero
 
     refuse_kink_at_zero(sigma, np.zeros((1, h.p)), False)
-    a = np.stack([_draw(law, rng, neurons) for _ in range(copies)], axis=1)
+    a = np.stack([law.sample(rng, neurons) for _ in range(copies)], axis=1)
     if not feedback:
         return a, many_on_curve(h, sigma, (a * time).ravel()).reshape(*a.shape, h.p)
     from .population import population
