@@ -127,8 +127,11 @@ class FeatureLaw:
         r"""``{alpha: E u^alpha}`` for \|alpha\| <= degree, or with ``weighted`` E[a u^alpha], a the average output weight.
 
         The moments of one copy are sums over its nodes; those of a sum of independent copies follow by
-        :math:`E(u+v)^\gamma=\sum_{\delta\le\gamma}\binom\gamma\delta Eu^\delta\,Ev^{\gamma-\delta}`, so that the cost
-        does not grow with the number of combinations. In multiple precision if ``ctx`` is an mpmath context.
+
+        .. math:: E(u+v)^\gamma=\sum_{\delta\le\gamma}\binom\gamma\delta Eu^\delta\,Ev^{\gamma-\delta},
+
+        so that the cost does not grow with the number of combinations. In multiple precision if ``ctx`` is an mpmath
+        context.
         """
         a, u, mass = self.rule(level)
         number = float if ctx is None else lambda x: ctx.mpf(x) if isinstance(x, float) else ctx.make_mpf(x._mpf_)
