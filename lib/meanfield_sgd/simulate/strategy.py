@@ -147,7 +147,7 @@ class Strategy:
         if self.weights is None:
             from .meanfield import meanfield
 
-            if np.any(self.outputs):
+            if self.settings["initial_a"] != "zero":
                 raise InputError('the limit is simulated from initial_a="zero" only')
             try:
                 points, masses = self.features.points(_MOST_PARTICLES)
@@ -268,8 +268,7 @@ def strategy(
         kernel = kernel_matrix(u, n)
         u = kernel.law
         readout = limit_readout(h, kernel, rate, u, start)
-        outputs = None if start == "zero" else np.ones(1)
-        return Strategy(h, sigma, second, n, copies, u, kernel, readout, None, outputs, settings)
+        return Strategy(h, sigma, second, n, copies, u, kernel, readout, settings=settings)
     if digits is not None:
         raise InputError("digits has a meaning in the limit only: leave neurons out")
     neurons = read_count(neurons, "neurons")
