@@ -670,6 +670,8 @@ def test_features_of_a_finite_network():
 
 def test_options_that_are_none_of_the_second_stage():
     net = strategy(STAIRS, SIN, 1.0, neurons=20)
+    with pytest.raises(InputError, match="times and tolerance only"):  # the schedule is the strategy's own
+        net.train(1, method="implicit", schedule_a=2.0)
     for options in ({"dimension": 50}, {"foo": 1}, {"initial_state": None}):
         with pytest.raises(InputError, match="is no option of the second stage"):
             net.train(1, **options)
@@ -691,3 +693,11 @@ def test_a_trajectory_ends_where_its_times_do():
     assert made.trajectory(times=[0, 1, 100]).times[-1] == 100
     run = strategy(STAIRS, SIN, 2.0, neurons=30).train(5, method="implicit")
     assert run.settings["activation"] == "1 + 2*y + y**2" and run.settings["dimension"] == 2
+
+
+def test_a_kept_start_at_long_first_stages():
+    # E[a (1 + u.z)^n] by as many nodes as the kernel has: against a large network that starts from its own averages
+    limit = strategy(STAIRS, SIN, 6.0, initial_a="average")
+    fine = limit.features.moments(2, limit.kernel._ctx, level=4, weighted=True)
+    used = limit.features.moments(2, limit.kernel._ctx, level=limit.kernel._level, weighted=True)
+    assert all(abs(fine[alpha] - used[alpha]) < 1e-9 for alpha in fine)

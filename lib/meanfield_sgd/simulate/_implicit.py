@@ -24,7 +24,6 @@ _MOST_NEURONS, _LARGEST_P = 1000, 3
 
 def implicit(made: Strategy, time: float, *, times: Any = None, tolerance: float = 1e-7, **others: Any) -> Trajectory:
     """See :meth:`Strategy.train`."""
-    others.pop("schedule_a", None)
     if others:
         raise InputError(f'method="implicit" takes times and tolerance only, not {", ".join(others)}')
     times, tolerance = read_times(times, time), read_positive(tolerance, "tolerance")

@@ -91,6 +91,7 @@ class KernelMatrix:
     _ctx: Any = field(repr=False, default=None)
     _values: Any = field(repr=False, default=None)  # eigenvalues and eigenvectors in the context
     _vectors: Any = field(repr=False, default=None)
+    _level: int = field(repr=False, default=0)  # of the law's nodes
 
     @property
     def size(self) -> int:
@@ -258,7 +259,7 @@ def kernel_matrix(law: FeatureLaw, degree: int, *, digits: int | None = None) ->
         np.array([float(x) for x in values]),
         mpmath.mp.make_mpf(found._mpf_),
         float(min(ctx.one, change / max(abs(found), floor) + unseen)),
-        resolved, law, ctx, values, vectors,
+        resolved, law, ctx, values, vectors, level,
     )  # fmt: skip
 
 

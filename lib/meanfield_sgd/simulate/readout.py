@@ -165,7 +165,7 @@ def limit_readout(target: Polynomial, kernel: KernelMatrix, schedule: Schedule, 
     ctx = kernel._ctx
     residual = kernel.coefficients(target)
     if start == "average":  # f(z) = E[a (1 + u.z)^n]
-        moments = law.moments(kernel.degree, ctx, level=law.levels and 1, weighted=True)
+        moments = law.moments(kernel.degree, ctx, level=kernel._level, weighted=True)
         for i, (alpha, terms) in enumerate(feature_polynomials(law.p, kernel.degree)):
             value = sum((c * moments[b] for b, c in terms.items()), ctx.zero)
             residual[i] -= value / ctx.sqrt(prod(map(factorial, alpha)))
