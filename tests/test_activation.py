@@ -752,7 +752,7 @@ def test_custom_declarations_are_used():
         {"even_part": ("polynomial", 3)},
         {"odd_part": ("polynomial", 2)},
         {"growth": "fast"},
-        {"smoothness": -1},
+        {"smoothness": -2},
         {"breakpoints": [math.inf]},
         {"polynomial_degree": -1},
         {"polynomial_degree": 2, "even_part": "non-polynomial"},
@@ -789,3 +789,13 @@ def test_numpy_work_does_not_load_torch():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"
+
+
+def test_a_custom_function_keeps_the_dtype_of_its_argument():
+    import torch
+
+    for function in (lambda y: y > 0, lambda y: 1.0 * (y > 0)):
+        step = Activation.custom(function, lambda y: 0 * y, name="step", breakpoints=[0], smoothness=-1)
+        y = torch.tensor([-1.0, 2.0], dtype=torch.float64)
+        assert step(y).dtype == torch.float64 and step(y).tolist() == [0.0, 1.0]
+        assert step(y.numpy()).dtype == np.float64 and step(2) == 1.0

@@ -144,3 +144,8 @@ def test_chain_in_the_plane_draws_unit_vectors_of_the_directions():
 def test_chain_refuses_what_cannot_be_drawn():
     with pytest.raises(ValueError, match="two or three"):
         figures.subspace_chain(decide.reached_subspace("z1 + z1*z4"))
+
+
+def test_space_gives_axes_of_three_dimensions():
+    figure, axes = figures.space(2)
+    assert len(axes) == 2 and all(one.name == "3d" for one in axes) and figure.axes == axes

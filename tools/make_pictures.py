@@ -47,13 +47,15 @@ BOXES = [
     ("taylor", 290, 120, 230, ("The Taylor flow", "one curve in V"), True),
     ("trap", 20, 220, 230, ("The trapping theorem", "what is never learned"), True),
     ("enough", 290, 220, 230, ("The sufficiency theorem", "what is learned, at what rate"), True),
-    ("gap", 155, 320, 230, ("The gap", "averaging, rough activations"), False),
+    ("gap", 20, 320, 230, ("The gap", "between the two"), True),
+    ("copies", 290, 320, 230, ("Is averaging needed?", "one copy or several"), True),
+    ("rough", 560, 320, 230, ("Rough activations", "ReLU, steps, limits"), True),
     ("step", 560, 120, 230, ("One gradient step", "on Gaussian mixtures"), False),
     ("index", 560, 220, 230, ("Multi-index models", "under gradient flow"), False),
 ]
 ARROWS = [
     ("hermite", "pde"), ("hermite", "reflective"), ("pde", "taylor"), ("reflective", "trap"), ("taylor", "enough"),
-    ("trap", "gap"), ("enough", "gap"), ("pde", "step"), ("pde", "index"),
+    ("trap", "gap"), ("enough", "gap"), ("enough", "copies"), ("enough", "rough"), ("pde", "step"), ("pde", "index"),
 ]  # fmt: skip
 
 

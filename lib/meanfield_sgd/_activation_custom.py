@@ -67,8 +67,10 @@ class Custom:
             raise InputError(f"the breakpoints of {name} must be finite numbers")
         if growth not in (None, *GROWTHS):
             raise InputError(f"growth is one of {', '.join(GROWTHS)}; got {growth!r:.40}")
-        if smoothness not in (None, "analytic") and not (isinstance(smoothness, int) and smoothness >= 0):
-            raise InputError(f'smoothness is "analytic" or a number of continuous derivatives; got {smoothness!r:.40}')
+        if smoothness not in (None, "analytic") and not (isinstance(smoothness, int) and smoothness >= -1):
+            raise InputError(
+                f'smoothness is "analytic" or a number of continuous derivatives, -1 where it jumps; got {smoothness!r:.40}'
+            )
         self.growth, self.smoothness = growth, smoothness
         self.symmetry = "odd" if self.even_part == "zero" else "even" if self.odd_part == "zero" else None
 
@@ -144,6 +146,8 @@ class Custom:
                 f"{self.name} must act elementwise: an array of shape {tuple(t.shape)} "
                 f"gave {type(out).__name__} of shape {tuple(getattr(out, 'shape', ()))}"
             )
+        if out.dtype != t.dtype:  # 1.0*(y > 0) is float32 in torch, (y > 0) a mask: the values are meant
+            out = out.to(t.dtype) if is_torch(out) else out.astype(t.dtype)
         return out
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DASHES", "MARKERS", "PALETTE", "in_style", "panels", "style"]
+__all__ = ["DASHES", "MARKERS", "PALETTE", "in_style", "panels", "space", "style"]
 
 #: Okabe and Ito's colours, in the order in which the figures use them.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -74,4 +74,23 @@ def panels(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
         options.setdefault("figsize", (min(3.4 + 3.6 * columns, 9.6), 3.8) if columns > 1 else (7.0, 3.8))
         figure, axes = plt.subplots(1, columns, squeeze=False, **options)
         plt.close(figure)
+    return figure, list(axes[0])
+
+
+def space(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
+    """Like :func:`panels`, with three-dimensional axes: ``(figure, [axes, ...])``.
+
+    ``options`` go to ``matplotlib.pyplot.subplots``; ``axes.view_init(elevation, azimuth)`` turns the view.
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        options.setdefault("figsize", (9.6, 4.4) if columns > 1 else (6.4, 4.2))
+        figure, axes = plt.subplots(1, columns, squeeze=False, subplot_kw={"projection": "3d"}, **options)
+        plt.close(figure)
+        for one in axes[0]:
+            for axis in (one.xaxis, one.yaxis, one.zaxis):
+                axis.set_pane_color((0.99, 0.99, 0.98, 1.0))
+            one.locator_params(nbins=4)
+            one.set_box_aspect(None, zoom=1.05)  # as large as leaves the labels inside
     return figure, list(axes[0])

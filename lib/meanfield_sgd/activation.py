@@ -111,7 +111,7 @@ class Activation(ExactFacts):
             even_part, odd_part: of sigma: "zero", ("polynomial", degree) or "non-polynomial".
             breakpoints: where sigma is not smooth.
             growth: "bounded", "polynomial" or "exponential" (an upper bound).
-            smoothness: "analytic", or the number of continuous derivatives.
+            smoothness: "analytic", or the number of continuous derivatives; -1 for a function that jumps, such as a step.
 
         Raises:
             InputError: declarations that contradict one another, or cannot be read.
@@ -264,7 +264,7 @@ class Activation(ExactFacts):
 
     @property
     def smoothness(self) -> str | int | None:
-        """Either "analytic", or the number of continuous derivatives (relu 0, elu 1); None: not declared."""
+        """Either "analytic", or the number of continuous derivatives (a step -1, relu 0, elu 1); None: not declared."""
         levels = [order - 1 for order in self._form.jumps.values()]
         for base, *_ in self._customs:
             if base.smoothness is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._figure_chain import subspace_chain
-from ._figure_style import DASHES, MARKERS, PALETTE, in_style, panels, style
+from ._figure_style import DASHES, MARKERS, PALETTE, in_style, panels, space, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,7 @@ __all__ = [
     "panels",
     "power_law",
     "scaling",
+    "space",
     "spread",
     "subspace_chain",
     "table",

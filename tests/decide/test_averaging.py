@@ -193,3 +193,9 @@ def test_errors(arguments, options, match):
 def test_order_is_checked(order):
     with pytest.raises(InputError, match="order"):
         averaging_exponents("z1 + z1*z2", WAVE, order=order)
+
+
+def test_one_order_too_few_is_said_soon():
+    """The relations that are left do not hold; to prove that they do was tried for minutes."""
+    found = averaging_exponents("z1 + z1*z2 + z1*z2*z3", "4/5*cos(y) + 3/5*sin(y)", order=23)
+    assert found.singular is None and len(found.valuations) == 19 and found.hypersurfaces == 1

@@ -239,3 +239,17 @@ def test_a_small_witness_is_not_zero(text, activation):
 def test_a_witness_stays_off_the_corner():
     answer = is_reflective("z1 + He2(z2)", ["z1", "z2"], "abs")
     assert answer.witness.v == (0, 0) and answer.witness.u != 0
+
+
+def test_the_witness_of_a_step_knows_what_its_jump_does():
+    """Its derivative is 0 wherever it exists; the pull on z2 at (u, v) is B_1[v] E[1{u + r g > 0} He_2(g)] / r^2."""
+    from scipy.stats import norm
+
+    step = Activation.custom(
+        lambda y: 1.0 * (y > 0), lambda y: 0.0 * y, name="step", polynomial_degree=None, even_part=("polynomial", 0),
+        odd_part="non-polynomial", breakpoints=[0], growth="bounded", smoothness=-1,
+    )  # fmt: skip
+    witness = is_reflective("z1 + z1*z2", ["z2"], step).witness
+    u, v = float(witness.u), float(witness.v[0])
+    assert witness.value[0] == 0 and witness.value[1] == pytest.approx(v * -u * norm.pdf(u / v) / abs(v) ** 3, rel=1e-9)
+    assert is_reflective("z1 + z1*z2*z3", ["z2", "z3"], step)

@@ -11,7 +11,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from meanfield_sgd.activation import Activation
-from meanfield_sgd.errors import InputError
+from meanfield_sgd.errors import InputError, ToleranceError
 from meanfield_sgd.polynomial import Polynomial
 from meanfield_sgd.simulate import biased, meanfield
 
@@ -131,3 +131,8 @@ def test_bad_arguments_get_one_line(changes, message):
 def test_a_kink_beside_the_bias_is_fine():
     run = biased("z1", "relu", 0.5, bias=0.5, times=[0.0, 0.5])
     assert run.losses[-1] < run.losses[0]
+
+
+def test_corners_that_cost_too_many_steps_are_no_runaway():
+    with pytest.raises(ToleranceError, match="evaluations"):
+        biased("z1 + He2(z1)*z2", "relu", 20, bias=0.5)

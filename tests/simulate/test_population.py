@@ -13,7 +13,7 @@ import torch
 from meanfield_sgd.activation import Activation
 from meanfield_sgd.errors import DivergenceError, InputError, ParseError, ToleranceError
 from meanfield_sgd.polynomial import Polynomial
-from meanfield_sgd.simulate import Interrupted, population
+from meanfield_sgd.simulate import Interrupted, meanfield, population, sgd, taylor_curve
 from meanfield_sgd.simulate import _initial as initial
 from meanfield_sgd.simulate._kernels import HermiteForm, PairForm
 from meanfield_sgd.simulate._profiles import Profiles
@@ -426,3 +426,16 @@ def test_cuda_without_a_device_is_refused():
 def test_hermite_form_in_many_dimensions_is_refused():
     with pytest.raises(InputError, match="pair"):
         population("z1 + z1*z2", "tanh(y+1/2)", 1.0, neurons=64, dimension=32, init="gaussian", form="hermite")
+
+
+def test_an_activation_that_jumps_has_no_exact_gradient():
+    step = Activation.custom(
+        lambda y: 1.0 * (y > 0), lambda y: 0.0 * y, name="step", breakpoints=[0], growth="bounded", smoothness=-1
+    )
+    for solver in (population, meanfield):
+        with pytest.raises(InputError, match="jumps"):
+            solver("z1 + z1*z2", step, 1, init="gaussian")
+    with pytest.raises(InputError, match="jumps"):
+        taylor_curve("z1 + z1*z2", step, [1.0])
+    run = sgd("z1 + z1*z2", step, 0.1, neurons=8, dimension=4, init="gaussian")  # what a machine would do
+    assert np.isfinite(run.losses).all()

@@ -4,7 +4,7 @@
 ``mf.decide("z1 + z1*z2", "tanh")``. The single answers: ``reached_subspace``, ``largest_reflective_subspace``,
 ``is_reflective``, ``largest_invariant_subspace``, ``loss_floor``, ``expressivity_floor``; ``taylor_flow``,
 ``taylor_span``, ``stage_one``; ``merged_staircase``, ``coordinate_leap``, ``isotropic_leap_at_most_one``,
-``information_exponent``; ``averaging_exponents``.
+``information_exponent``; ``averaging_exponents``, ``copy_orders``; ``gap_family``, ``census``, ``chain_order``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from .._lazy import LazyPackage, make_lazy
 
 _HOME = {
     "AveragingExponents": "averaging",
+    "Census": "census",
+    "CensusRecord": "census",
     "Contraction": "subspace",
+    "CopyOrders": "copies",
+    "GapFamily": "gap",
     "Interrupted": "verdict",
     "ReachedSubspace": "subspace",
     "Reflectivity": "witness",
@@ -27,9 +31,13 @@ _HOME = {
     "Verdict": "verdict",
     "Witness": "witness",
     "averaging_exponents": "averaging",
+    "census": "census",
+    "chain_order": "census",
     "coordinate_leap": "leap",
+    "copy_orders": "copies",
     "decide": "verdict",
     "expressivity_floor": "reflective",
+    "gap_family": "gap",
     "information_exponent": "leap",
     "is_reflective": "witness",
     "isotropic_leap_at_most_one": "leap",

@@ -72,6 +72,8 @@ def _primitive(kind: str, alpha: Any, beta: Any, y: Any) -> tuple[Any, Any]:
 def averages(sigma: Activation, orders: int, u: Fraction, r: float) -> list[float]:
     """[r^-k E[sigma'(u + r g) He_k(g)] for k < orders], which is E[sigma^(k+1)(u + r g)] where that exists.
 
+    Where sigma jumps, r^-(k+1) E[sigma(u + r g) He_{k+1}(g)], which is the same elsewhere.
+
     For r of order 1: the panels of the quadrature are made for that. At r = 0 only k = 0 is meaningful.
     """
     at, u, r = slope(sigma), _mp.mpf(u.numerator) / u.denominator, _mp.mpf(r)
@@ -87,12 +89,19 @@ def averages(sigma: Activation, orders: int, u: Fraction, r: float) -> list[floa
     points = sorted(x for x in points if abs(x) <= _CUT)
     cache: dict[Any, Any] = {}
 
+    def weighed(g: Any) -> Any:
+        return _mp.mpf(sigma(float(u + r * g))) * _mp.exp(-g * g / 2) / _mp.sqrt(2 * _mp.pi)
+
     def density(g: Any) -> Any:
         if g not in cache:
             cache[g] = at(u + r * g) * _mp.exp(-g * g / 2) / _mp.sqrt(2 * _mp.pi)
         return cache[g]
 
     values = []
+    if sigma.smoothness == -1:  # the derivative misses the jumps; E[sigma(u + r g) He_{k+1}(g)] / r^(k+1) does not
+        for k in range(1, orders + 1):
+            values.append(float(_mp.quad(lambda g: weighed(g) * _hermite(k, g), points, maxdegree=5) / r**k))  # noqa: B023
+        return values
     for k in range(orders):
         values.append(float(_mp.quad(lambda g: density(g) * _hermite(k, g), points, maxdegree=5) / r**k))  # noqa: B023
     return values

@@ -123,7 +123,7 @@ def _exponents(target: Any, sigma: Any, jet: Any, n: int, m: int, most: int) -> 
         block = max(4, reached // 3)
     linear = tuple(ExactSpan(reached + 1, (rows[key] for key in forms)).pivots)
     complete = len(valuations) == m
-    singular, count = (False, 0) if complete else _degenerate(target, sigma, keys, rows, reached)
+    singular, count = (False, 0) if complete else _degenerate(target, sigma, keys, rows, reached, search)
     return AveragingExponents(
         m,
         valuations,
@@ -149,7 +149,7 @@ def _series_rows(W: list[list[Any]], p: int, keys: list[int], reached: int) -> d
 
 
 def _degenerate(
-    target: Any, sigma: Any, keys: list[int], rows: dict[int, list[Any]], reached: int
+    target: Any, sigma: Any, keys: list[int], rows: dict[int, list[Any]], reached: int, search: Search
 ) -> tuple[bool | None, int]:
     """Polynomials that vanish on the curve to the order reached, and whether that is proved at all orders.
 
@@ -163,8 +163,25 @@ def _degenerate(
     field = polynomial_field(target, sigma)
     if field is None or not all(is_rational(c) for q in kernel for c in q.values()):
         return None, len(kernel)
+    if _shrinks(target, sigma, keys, reached, len(kernel), search):
+        return None, len(kernel)
     equations = stays_in(kernel, field)
     return (True if equations else None), len(kernel)
+
+
+def _shrinks(target: Any, sigma: Any, keys: list[int], reached: int, count: int, search: Search) -> bool:
+    """Whether half as many orders more leave fewer relations: then a proof that all of them hold need not be tried.
+
+    Cheap, while the proof of something false can run through huge ideals.
+    """
+    further = reached + max(8, reached // 2)
+    longer, _ = jet_of(sigma, further)
+    if not search.extend(longer):
+        search = Search(target, longer)
+    while search.curve.order < min(further, longer.order):
+        search.step()
+    rows = _series_rows(search.curve.W, target.p, keys, search.curve.order)
+    return len(keys) - ExactSpan(search.curve.order + 1, rows.values()).dimension < count
 
 
 def _relations(keys: list[int], rows: dict[int, list[Any]], reached: int) -> list[dict[int, Any]]:

@@ -39,9 +39,9 @@ from ._ring import Element, exponent, generator
 from ._series import convolve
 from ._target import Target, as_activation, read_target
 
-__all__ = ["StageOne", "stage_one"]
+__all__ = ["MAX_ORDER", "StageOne", "stage_one"]
 
-_MOST = 16  # orders; the number of monomials and the length of the numbers grow fast
+MAX_ORDER = 24  # orders; the number of monomials and the length of the numbers grow fast
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def stage_one(
     Args:
         h: a Polynomial or a text, exact.
         activation: an Activation or a text with derivatives at 0.
-        order: the last power of t; at most 16.
+        order: the last power of t; at most 24.
         law: of the initial output weights: "uniform" on [-1, 1], or exact atoms ``{value: probability}``.
         train_a: whether the output weights move too (xi_a = 1; else xi_a = 0). xi_w = 1.
 
@@ -106,8 +106,8 @@ def stage_one(
     target = read_target(h)
     if not target.exact:
         raise InputError("stage_one needs a target with exact coefficients")
-    if isinstance(order, bool) or not hasattr(order, "__index__") or not 1 <= order <= _MOST:
-        raise InputError(f"order must be a whole number from 1 to {_MOST}, got {order!r:.40}")
+    if isinstance(order, bool) or not hasattr(order, "__index__") or not 1 <= order <= MAX_ORDER:
+        raise InputError(f"order must be a whole number from 1 to {MAX_ORDER}, got {order!r:.40}")
     moments, name = _moments(law, 4 * order + 4)
     jet = formal_jet(as_activation(activation), order + 2)
     shift = [_shifted(x) for x in jet.values]  # generator 0 is a

@@ -52,9 +52,17 @@ def read_target(target: Any) -> Polynomial:
     raise InputError(f'target must be a Polynomial or a text like "z1 + z1*z2", got {short(target)}')
 
 
-def read_activation(activation: Any) -> Activation:
-    """An Activation from text or an Activation (ParseError or InputError otherwise)."""
+def read_activation(activation: Any, *, jumps: bool = False) -> Activation:
+    """An Activation from text or an Activation (ParseError or InputError otherwise).
+
+    One that jumps is refused unless ``jumps``: the derivative between the jumps misses what the jumps do on average.
+    """
     if isinstance(activation, Activation):
+        if activation.smoothness == -1 and not jumps:
+            raise InputError(
+                f"{short(activation)} jumps, and its derivative misses the jumps: no exact gradient can be computed from it; "
+                "take a steep smooth activation, such as tanh(20*y)"
+            )
         return activation
     if isinstance(activation, str):
         return Activation(activation)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import roots_legendre
 
-from ..errors import DivergenceError, InputError
+from ..errors import DivergenceError, InputError, ToleranceError
 from ._common import (
     initial_sizes,
     overlap,
@@ -72,7 +72,8 @@ def biased(
 
     Raises
     ------
-    InputError for arguments, more than 3 variables, or a kink at an initial bias; DivergenceError if the flow runs away.
+    InputError for arguments, more than 3 variables, or a kink at an initial bias; DivergenceError if the flow runs away;
+    ToleranceError if it takes too many steps, as with corners such as ReLU's, which pass the nodes of the quadrature.
 
     Source: this book, The trapping theorem. Checked against :func:`meanfield` at bias 0 and against a shifted activation.
     """
@@ -147,9 +148,14 @@ def _solve(h, sigma, time, times, rates, start, train_bias, points, order, rtol)
     def rate(t: float, y: np.ndarray) -> np.ndarray:
         nonlocal evaluations
         evaluations += 1
-        if evaluations > _MOST or not np.max(np.abs(y)) < 1e6:
+        if not np.max(np.abs(y)) < 1e6:
             raise DivergenceError(
                 f"the flow with biases runs away near time {t:.3g}: stop earlier, or take a bounded activation", t
+            )
+        if evaluations > _MOST:
+            raise ToleranceError(
+                f"the flow with biases needs more than {_MOST} evaluations, it came to time {t:.3g}: stop earlier, or take "
+                "a smooth activation (each time that a corner passes a quadrature node costs small steps)"
             )
         a, w, b = parts(y)
         inputs = w @ z.T + b[:, None]

@@ -137,7 +137,7 @@ def prepare(
     seed, loss, test_points, device, initial_state,
 ) -> Job:  # fmt: skip
     """The arguments of :func:`sgd`, read and refused."""
-    target, activation = common.read_target(target), common.read_activation(activation)
+    target, activation = common.read_target(target), common.read_activation(activation, jumps=True)
     time = common.read_positive(time, "time")
     neurons = common.read_count(neurons, "neurons") if initial_state is None else None
     dimension, batch = common.read_count(dimension, "dimension"), common.read_count(batch, "batch")
