@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from meanfield_sgd import decide, figures
+from meanfield_sgd import InputError, decide, figures
 from meanfield_sgd.simulate import Trajectory
 
 
@@ -149,3 +149,6 @@ def test_chain_refuses_what_cannot_be_drawn():
 def test_space_gives_axes_of_three_dimensions():
     figure, axes = figures.space(2)
     assert len(axes) == 2 and all(one.name == "3d" for one in axes) and figure.axes == axes
+    for bad in (0, -1, 1.5, "a", None):
+        with pytest.raises(InputError, match="columns"):
+            figures.space(bad)

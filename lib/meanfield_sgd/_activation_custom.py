@@ -62,7 +62,10 @@ class Custom:
         self.given_jet = jet if jet is None or callable(jet) else [_exact(s, name) for s in jet]
         self.even_part, self.odd_part = _checked(even_part, "even", 0), _checked(odd_part, "odd", 1)
         self.degree = self._degree(polynomial_degree)
-        self.breakpoints = tuple(sorted(float(b) for b in breakpoints))
+        try:
+            self.breakpoints = tuple(sorted(float(b) for b in breakpoints))
+        except (TypeError, ValueError):
+            raise InputError(f"the breakpoints of {name} must be a list of numbers, got {breakpoints!r:.60}") from None
         if not all(math.isfinite(b) for b in self.breakpoints):
             raise InputError(f"the breakpoints of {name} must be finite numbers")
         if growth not in (None, *GROWTHS):
@@ -70,6 +73,10 @@ class Custom:
         if smoothness not in (None, "analytic") and not (isinstance(smoothness, int) and smoothness >= -1):
             raise InputError(
                 f'smoothness is "analytic" or a number of continuous derivatives, -1 where it jumps; got {smoothness!r:.40}'
+            )
+        if (smoothness == "analytic" and self.breakpoints) or (smoothness == -1 and not self.breakpoints):
+            raise InputError(
+                f"{name}: smoothness={smoothness!r} contradicts breakpoints={list(self.breakpoints)!r:.60}"
             )
         self.growth, self.smoothness = growth, smoothness
         self.symmetry = "odd" if self.even_part == "zero" else "even" if self.odd_part == "zero" else None

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING
 
+from .errors import InputError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -80,9 +82,15 @@ def panels(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
 def space(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
     """Like :func:`panels`, with three-dimensional axes: ``(figure, [axes, ...])``.
 
-    ``options`` go to ``matplotlib.pyplot.subplots``; ``axes.view_init(elevation, azimuth)`` turns the view.
+    ``options`` but ``subplot_kw`` go to ``matplotlib.pyplot.subplots``; ``axes.view_init(elevation, azimuth)`` turns the
+    view. InputError where ``columns`` is not 1, 2 or 3.
     """
     import matplotlib.pyplot as plt
+
+    if isinstance(columns, bool) or columns not in (1, 2, 3) or "subplot_kw" in options:
+        raise InputError(
+            f"space: columns must be 1, 2 or 3, and subplot_kw is taken; got {columns!r:.40}, {list(options)}"
+        )
 
     with style():
         options.setdefault("figsize", (9.6, 4.4) if columns > 1 else (6.4, 4.2))
@@ -92,5 +100,7 @@ def space(columns: int = 1, **options) -> tuple[Figure, list[Axes]]:
             for axis in (one.xaxis, one.yaxis, one.zaxis):
                 axis.set_pane_color((0.99, 0.99, 0.98, 1.0))
             one.locator_params(nbins=4)
+            for axis in (one.xaxis, one.yaxis, one.zaxis):
+                axis.label.set_size(13)
             one.set_box_aspect(None, zoom=1.05)  # as large as leaves the labels inside
     return figure, list(axes[0])

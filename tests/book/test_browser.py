@@ -255,6 +255,24 @@ def test_page_does_not_scroll_sideways(browser, site, page, pixels):
         .slice(0, 8).map(e => e.outerHTML.slice(0, 160))""")
 
 
+@pytest.mark.parametrize("pixels", [390, 1400])
+@pytest.mark.parametrize("page", READABLE)
+def test_no_formula_within_a_line_is_cut(browser, site, page, pixels):
+    """On a wide screen it fits; on a phone a long one scrolls, and the others show no scroll bar."""
+    browser.width(pixels)
+    browser.open(site + page)
+    browser.run("for (const box of document.querySelectorAll('details')) box.open = true")
+    found = browser.run("""return [...document.querySelectorAll('article span.math')].map(e => {
+        const inner = e.querySelector('mjx-math');
+        const wide = inner ? inner.getBoundingClientRect().width - e.clientWidth : 0;
+        return [wide, e.scrollWidth - e.clientWidth, getComputedStyle(e).overflowX, e.textContent.slice(0, 80)];
+    })""")
+    if pixels > 1000:
+        assert not [row for row in found if row[0] > 2]
+    assert not [row for row in found if row[0] > 2 and (row[2] != "auto" or row[1] <= 0)]
+    assert sum(row[1] > 2 and row[0] <= 2 for row in found) <= 2
+
+
 @pytest.mark.parametrize("missing", ["missing.html", "book/missing.html", "book/a/b/missing.html"])
 def test_missing_page_leads_back_into_the_book(browser, site, missing):
     browser.open(site + missing)

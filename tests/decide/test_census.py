@@ -1,5 +1,6 @@
 """The census of sparse targets: what it draws, what it counts, by routes of its own."""
 
+import sys
 from fractions import Fraction as F
 
 import decide_routes as routes
@@ -54,6 +55,16 @@ def test_chains_attain_the_order(p, n):
     assert taylor_span(chain, WAVE).order == chain_order(p, n)
 
 
+def test_draws_that_nearly_never_fit_end(monkeypatch):
+    monkeypatch.setattr(sys.modules["meanfield_sgd.decide.census"], "_PATIENCE", 20)
+    with pytest.raises(InputError, match="hardly any draw"):
+        census(50, p=6, degree=2, terms=(3, 3))
+
+
+def test_one_variable_of_degree_one_is_fine():
+    assert all(r.reached == 1 and r.order == 1 for r in census(5, p=1, degree=1).records)
+
+
 def test_text_and_progress():
     said = []
     found = census(200, p=2, degree=2, seed=0, progress=said.append)
@@ -72,7 +83,13 @@ def test_text_and_progress():
         ({"terms": (3, 2)}, "least, largest"),
         ({"terms": (0, 2)}, "terms"),
         ({"size": True}, "size"),
-        ({"p": 6, "degree": 1, "terms": (1, 2)}, "cannot depend on 6"),
+        ({"degree": 1}, "depend on one direction only"),
+        ({"degree": (1, 3), "p": 2}, "depend on one direction only"),
+        ({"p": 6, "degree": 2, "terms": (1, 2)}, "with 2 terms are too small"),
+        ({"terms": 3}, "least, largest"),
+        ({"seed": "a"}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"progress": 3}, "progress"),
         ({"activation": "relu", "count": 3}, "derivative"),
     ],
 )

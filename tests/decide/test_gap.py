@@ -218,7 +218,10 @@ def test_text_and_numbers():
         (("0", CUBIC), "not constant"),
         (("sqrt(2)*z1 - z2", CUBIC), "rational"),
         ((PARABOLA, "tanh(y+1/2)"), "neither a polynomial"),
-        ((PARABOLA, "relu"), "neither a polynomial"),
+        ((PARABOLA, "relu"), "corner"),
+        ((PARABOLA, "relu(y+1/2)"), "corner"),
+        ((PARABOLA, "relu(y+1) - relu(y-1) - 1"), "corner"),
+        ((PARABOLA, "y + sqrt(2)*y**2 + y**3"), "irrational ratios"),
         ((PARABOLA, "sin(y + 1/2)"), "neither a polynomial"),
         ((PARABOLA, "y**2"), "slope 0"),
         ((PARABOLA, CUBIC, 9), "degree"),
@@ -244,3 +247,16 @@ def test_bad_numbers():
     ]:
         with pytest.raises(InputError, match=words):
             call()
+
+
+def test_a_common_factor_of_the_derivatives_does_not_matter():
+    for plain, scaled in (
+        ("y + y**2/2", "sqrt(2)*y + sqrt(2)*y**2/2"),
+        ("sin(y) + cos(y)", "sqrt(2)*sin(y)+sqrt(2)*cos(y)"),
+    ):
+        one, two = (gap_family(CIRCLE, act, 4) for act in (plain, scaled))
+        assert one.planar == two.planar and one.hidden == two.hidden and str(two.activation) != str(one.activation)
+
+
+def test_a_line_holds_no_gap_and_is_said_at_once():
+    assert gap_family("z2", "exp(y)", 3).smallest(2) == () == gap_family("z2 - z1", CUBIC, 3).smallest(2)

@@ -420,6 +420,7 @@ def test_one_copy_agrees_with_averaging_exponents():
         ((A, "tanh(y+1/2)"), {}, "rationals and square roots"),
         ((A, "tanh(y+1/2)"), {"feedback": True, "order": 3}, "rational derivatives"),
         ((A, "relu"), {}, "derivative"),
+        ((A, SIGMA["wave"]), {"feedback": "yes"}, "feedback"),
         (("z1 + 0.5*z1*z2", SIGMA["wave"]), {}, None),
         (("z1 + z2", SIGMA["wave"]), {}, "depends on all"),
     ],

@@ -20,6 +20,8 @@ from .taylor import span_of
 
 __all__ = ["Census", "CensusRecord", "census", "chain_order"]
 
+_PATIENCE = 10_000  # draws for one target
+
 
 def chain_order(p: int, n: int) -> int:
     """1 + (n-1) + ... + (n-1)^(p-1): the least order of the chain z1 + He_{n-1}(z1) z2 + ... + He_{n-1}(z_{p-1}) z_p.
@@ -118,7 +120,7 @@ def census(
     Args:
         count: how many.
         p, degree: a whole number or several; p at most 6, the degree at most 8.
-        terms: the least and the largest number of monomials besides z1.
+        terms: the least and the largest number of monomials drawn besides z1; one that is drawn twice counts once.
         size: coefficients are from -size to size, without 0.
         activation: None: each target has its own derivatives s_1, s_2, ..., whole numbers from -9 to 9 without 0, as a
             stand-in for a generic activation, and is searched to twice :func:`chain_order`. Or an Activation or a text,
@@ -133,20 +135,33 @@ def census(
     in raw moments gives.
     """
     dimensions, degrees = _several("p", p, 1, 6), _several("degree", degree, 1, 8)
+    if not isinstance(terms, (tuple, list)) or len(terms) != 2:
+        raise InputError(f"census: terms are (least, largest), got {terms!r:.40}")
     for name, value in (("count", count), ("size", size), ("terms", terms[0]), ("terms", terms[1])):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"census: {name} must be a whole number from 1 on, got {value!r:.40}")
     if terms[1] < terms[0]:
         raise InputError(f"census: terms are (least, largest), got {terms!r}")
-    for k in dimensions:
-        if terms[1] < k - 1 and terms[1] * max(degrees) < k - 1:
-            raise InputError(f"census: {terms[1]} terms of degree {max(degrees)} cannot depend on {k} variables")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"census: seed must be a whole number from 0 on, got {seed!r:.40}")
+    if progress is not None and not callable(progress):
+        raise InputError(f"census: progress is a function of a line of text, got {progress!r:.40}")
+    for k, n in product(dimensions, degrees):
+        if k > 1 and (n == 1 or terms[1] * n < k - 1):
+            why = "of degree 1 depend on one direction only" if n == 1 else f"with {terms[1]} terms are too small"
+            raise InputError(f"census: targets in {k} variables of degree {n}: those {why}; change p, degree or terms")
     sigma = None if activation is None else as_activation(activation)
     draw, jets = random.Random(seed), random.Random(f"jets {seed}")
     records: list[CensusRecord] = []
+    refused = 0
     while len(records) < count:
         target = _drawn(draw, dimensions, degrees, terms, size)
         if target is None:
+            refused += 1
+            if refused > _PATIENCE * (1 + len(records)):
+                raise InputError(
+                    "census: hardly any draw depends on all variables and has its degree; allow more terms"
+                )
             continue
         records.append(_generic(target, jets) if sigma is None else _named(target, sigma))
         if progress is not None and len(records) % 100 == 0:

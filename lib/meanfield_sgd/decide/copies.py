@@ -73,8 +73,8 @@ def copy_orders(
         h: a Polynomial or a text, exact, that depends on all of its variables.
         activation: one with derivatives at 0 that are rational (for ``feedback=False`` also sums of square roots, and all
             of them times one other number).
-        copies: c, at least 1. For c >= p and flow (4.1) the orders are the sums of at most n adapted orders.
-        degree: n, the power of the second activation (1 + y)^n; default the degree of h.
+        copies: c, from 1 to 12. For c >= p and flow (4.1) the orders are the sums of at most n adapted orders.
+        degree: n, the power of the second activation (1 + y)^n, from 1 to 20; default the degree of h.
         order: how far to expand; default until all m orders are found, at most 24.
         feedback: False: the flow (4.1). True: the true first stage with a uniform on [-1, 1] at rest.
 
@@ -96,6 +96,8 @@ def copy_orders(
     for name, value, most in (("copies", copies, 12), ("degree", n, 20)):
         if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= value <= most:
             raise InputError(f"copy_orders: {name} must be a whole number from 1 to {most}, got {value!r:.40}")
+    if not isinstance(feedback, bool):
+        raise InputError(f"copy_orders: feedback must be True or False, got {feedback!r:.40}")
     last = _LAST if order is None else whole_order(order)
     if feedback and last > MAX_ORDER:
         raise InputError(f"copy_orders: with feedback the order is at most {MAX_ORDER}, got {last}")

@@ -37,7 +37,7 @@ __all__ = ["MAX_DEGREE", "GapFamily", "gap_family"]
 #: Of the targets; beyond, the linear algebra is still exact, but slow.
 MAX_DEGREE = 8
 #: Whole-number combinations of one basis that :meth:`GapFamily.smallest` looks at.
-MOST_COMBINATIONS = 100_000
+MOST_COMBINATIONS = 20_000
 
 Exponents = tuple[int, ...]
 
@@ -110,6 +110,8 @@ class GapFamily:
         for name, value in (("count", count), ("bound", bound)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"smallest: {name} must be a whole number from 1 on, got {value!r:.40}")
+        if self.curve.degree == 1 and all(self.activation.jet(self.degree)[1:]):
+            return ()  # a curve on a line: where no derivative vanishes, the line is closed
         longest = max(len(self.planar), len(self.hidden))
         if (2 * bound + 1) ** longest > MOST_COMBINATIONS:
             raise InputError(
@@ -163,7 +165,8 @@ def gap_family(curve: Any, activation: Any, degree: int = 3) -> GapFamily:
     """
     if isinstance(degree, bool) or not hasattr(degree, "__index__") or not 1 <= degree <= MAX_DEGREE:
         raise InputError(f"gap_family: degree must be a whole number from 1 to {MAX_DEGREE}, got {degree!r:.40}")
-    sigma = as_activation(activation)
+    given = as_activation(activation)
+    sigma = _normalised(given)
     q = _plane_curve(curve)
     planar_indices = [a for a in product(range(degree + 1), repeat=2) if sum(a) <= degree]
     hidden_indices = [a for a in planar_indices if sum(a) < degree]
@@ -186,7 +189,25 @@ def gap_family(curve: Any, activation: Any, degree: int = 3) -> GapFamily:
         bases.append(
             tuple(Polynomial.from_hermite({a: x for a, x in zip(indices, v) if x}, ["z1", "z2"]) for v in lattice)
         )
-    return GapFamily(q, sigma, degree, bases[0], bases[1], tuple(sorted(sigma.K_sigma(degree))))
+    return GapFamily(q, given, degree, bases[0], bases[1], tuple(sorted(given.K_sigma(degree))))
+
+
+def _normalised(sigma: Activation) -> Activation:
+    """sigma/s_1: a common factor of the derivatives only changes the speed along the curve.
+
+    A kink is refused: near 0 the flow would be that of a polynomial, further out it is not.
+    """
+    if sigma.breakpoints:
+        raise InputError(
+            f"gap_family: {sigma.text:.60} has a corner or a jump; the curve is tied to its Taylor series only"
+        )
+    slope = sigma.jet(1)[1]
+    if not slope:
+        raise InputError(f"gap_family: {sigma.text:.60} has slope 0 at 0, so W stays at the origin")
+    try:
+        return sigma / slope
+    except InputError:  # a transcendental slope
+        return sigma
 
 
 def _plane_curve(curve: Any) -> Polynomial:
@@ -205,13 +226,13 @@ def _field(hermite: dict[Exponents, int], names: tuple[str, ...], sigma: Activat
     """The polynomial field of one Hermite monomial, over QQ."""
     smoothed = {sum(e << 8 * i for i, e in enumerate(alpha)): QQ(c) for alpha, c in hermite.items()}
     found = polynomial_field(Target(smoothed, names), sigma)
-    if found is None or found[0].ring.domain != QQ:
+    if found is None:
         raise InputError(
-            f"gap_family: {sigma.text:.60} is neither a polynomial nor has derivatives with s_(k+2) = kappa s_k, rational "
-            'up to a factor; try "y + y**2/2 + y**3/6", "4/5*cos(y) + 3/5*sin(y)" or "exp(y)"'
+            f"gap_family: {sigma.text:.60} is neither a polynomial nor has derivatives with s_(k+2) = kappa s_k and ratios "
+            'that are known exactly; try "y + y**2/2 + y**3/6", "4/5*cos(y) + 3/5*sin(y)" or "exp(y)"'
         )
-    if not sigma.jet(1)[1]:
-        raise InputError(f"gap_family: {sigma.text:.60} has slope 0 at 0, so W stays at the origin")
+    if found[0].ring.domain != QQ:
+        raise InputError(f"gap_family: the derivatives of {sigma.text:.60} at 0 have irrational ratios")
     return found
 
 
