@@ -1,13 +1,16 @@
 """Families of gap targets: G1, G2 and the trap of Theorem E belong to them; all members stay on their curve; none is left out."""
 
 import itertools
+import random
 from fractions import Fraction
 
 import pytest
 import sympy as sp
+from sympy import QQ
 
 from meanfield_sgd import InputError, Polynomial
 from meanfield_sgd.decide import decide, gap_family, reached_subspace, taylor_flow
+from meanfield_sgd.decide._lattice import kernel_lattice
 
 F = Fraction
 CUBIC = "y + y**2/2 + y**3/6"
@@ -260,3 +263,29 @@ def test_a_common_factor_of_the_derivatives_does_not_matter():
 
 def test_a_line_holds_no_gap_and_is_said_at_once():
     assert gap_family("z2", "exp(y)", 3).smallest(2) == () == gap_family("z2 - z1", CUBIC, 3).smallest(2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_lattices_are_complete_and_reduced(seed):
+    """All whole solutions of random equations, by vectors that fulfil the conditions of Lenstra, Lenstra and Lovasz."""
+    rng = random.Random(seed)
+    size, count = rng.randint(4, 9), rng.randint(1, 3)
+    matrix = [[rng.randint(-20, 20) for _ in range(count)] for _ in range(size)]
+    rules = [{(k,): QQ(x, rng.choice([1, 2, 3])) for k, x in enumerate(row) if x} for row in matrix]
+    basis = kernel_lattice(rules)
+    columns = sp.Matrix([[sp.Rational(str(rule.get((k,), 0))) for k in range(count)] for rule in rules])
+    rows = sp.Matrix(basis)
+    assert rows * columns == sp.zeros(len(basis), count) and len(basis) == size - columns.rank()
+    minors = (rows.extract(range(rows.rows), c).det() for c in itertools.combinations(range(size), rows.rows))
+    assert sp.gcd_list(list(minors)) == 1
+    stars, lengths = [], []
+    for i in range(rows.rows):
+        b = star = rows.row(i)
+        slopes = [b.dot(s) / s.dot(s) for s in stars]
+        for m, s in zip(slopes, stars):
+            star = star - m * s
+        assert all(abs(m) <= sp.Rational(1, 2) for m in slopes)
+        if stars:
+            assert star.dot(star) >= (sp.Rational(3, 4) - slopes[-1] ** 2) * lengths[-1]
+        stars.append(star)
+        lengths.append(star.dot(star))
