@@ -1,5 +1,6 @@
 """Families of gap targets: G1, G2 and the trap of Theorem E belong to them; all members stay on their curve; none is left out."""
 
+import dataclasses
 import itertools
 import random
 from fractions import Fraction
@@ -289,3 +290,17 @@ def test_lattices_are_complete_and_reduced(seed):
             assert star.dot(star) >= (sp.Rational(3, 4) - slopes[-1] ** 2) * lengths[-1]
         stars.append(star)
         lengths.append(star.dot(star))
+
+
+def test_vanishing_derivatives_do_not_hide_gaps():
+    """sigma = y + y^4, s_2 = s_3 = 0: the planar part alone reaches a line only, and there is a gap all the same."""
+    act, h = "y + y**4", Polynomial("z1 + z3*(2*z1 - He3(z1) + z2)")
+    family = gap_family("z2", act, 4)
+    assert in_span(Polynomial("z1"), family.planar, 4) and in_span(Polynomial("2*z1 - He3(z1) + z2"), family.hidden, 4)
+    assert decide(h, act).verdict == "gap"
+    names = ["z1", "z2"]
+    planar, hidden = ({(1, 0): 1}, {(1, 0): 2, (3, 0): -1, (0, 1): 1})
+    only = dataclasses.replace(
+        family, planar=(Polynomial.from_hermite(planar, names),), hidden=(Polynomial.from_hermite(hidden, names),)
+    )
+    assert only.smallest(1) == (h,)

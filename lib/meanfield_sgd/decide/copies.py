@@ -80,7 +80,7 @@ def copy_orders(
 
     Raises:
         InputError: another activation, float targets, variables that do not occur, numbers out of range (``order`` at most
-            24 with feedback).
+            24 with feedback), with feedback also targets that are not rational.
 
     The laws of a: compact and infinite support for (4.1), the uniform law with feedback. Orders that are found are exact;
     where some are missing, lambda_min = O(T^(2 (searched + 1))), and nothing more is proved.
@@ -139,7 +139,10 @@ def _true(target: Target, sigma: Any, order: int) -> list[dict[tuple[int, int], 
         for part, q in zip(found, row):
             for (e,), c in sp.Poly(q, a).terms():
                 if not c.is_Rational:
-                    raise InputError(f"copy_orders with feedback needs rational derivatives at 0, got {sigma.text:.60}")
+                    raise InputError(
+                        "copy_orders with feedback needs a target and derivatives at 0 that are rational, got "
+                        f"{target.text:.60} and {sigma.text:.60}"
+                    )
                 if c:
                     part[j, e] = QQ(int(c.p), int(c.q))
     return found

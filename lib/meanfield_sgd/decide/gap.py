@@ -100,7 +100,8 @@ class GapFamily:
 
         Args:
             count: how many at most.
-            decoration: a polynomial of Hermite degree at least 2 in z3, as a text, that is added to each.
+            decoration: a polynomial of Hermite degree at least 2 in z3, as a text, that is added to each (and may spoil
+                the symmetries by which one of several targets stands for all).
 
         Raises:
             InputError: a count or bound below 1; a decoration that acts on the plane z3 = 0.
@@ -110,7 +111,8 @@ class GapFamily:
         for name, value in (("count", count), ("bound", bound)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"smallest: {name} must be a whole number from 1 on, got {value!r:.40}")
-        if self.curve.degree == 1 and all(self.activation.jet(self.degree)[1:]):
+        alive = all(self.activation.jet(self.degree)[1:])
+        if self.curve.degree == 1 and alive:
             return ()  # a curve on a line: where no derivative vanishes, the line is closed
         longest = max(len(self.planar), len(self.hidden))
         if (2 * bound + 1) ** longest > MOST_COMBINATIONS:
@@ -125,8 +127,8 @@ class GapFamily:
         bent: dict[int, bool] = {}  # whether the curve of planar[i] leaves its tangent
         found: list[Polynomial] = []
         for i, j in _by_size([_size(h) for h in planar], [_size(g) for g in hidden]):
-            if i not in bent:
-                bent[i] = self._reached(_assembled(planar[i], {})) == 2
+            if i not in bent:  # a line is closed where no derivative vanishes: no use to look further
+                bent[i] = not alive or self._reached(_assembled(planar[i], {})) == 2
             if not bent[i]:
                 continue
             h = _assembled(planar[i], hidden[j], extra)
