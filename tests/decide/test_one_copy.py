@@ -432,3 +432,12 @@ def test_bad_input(arguments, options, words):
         return
     with pytest.raises(InputError, match=words):
         copy_orders(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "text, n, last", [(CHAIN, 6, 18), (CHAIN, 7, 21), (CHAIN, 8, 25), (CHAIN, 9, 29), (STAIRS, 7, 28), (STAIRS, 9, 36)]
+)
+def test_how_long_two_copies_are_as_good_as_three(text, n, last):
+    """Three copies have 3 n (the chain) and 4 n (the staircase); the chain's two copies fall behind at n = 8."""
+    found = copy_orders(text, SIGMA["wave"], 2, degree=n, order=last)
+    assert found.exponent == 2 * last and len(found.orders) == math.comb(n + 3, 3)
