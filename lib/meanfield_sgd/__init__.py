@@ -21,6 +21,7 @@ _HOME = {
     "ToleranceError": "errors",
     "decide": None,
     "figures": None,
+    "neighbours": None,
     "simulate": None,
 }
 

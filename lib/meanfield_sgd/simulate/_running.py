@@ -77,9 +77,10 @@ class StopRequest:
 
 
 class Progress:
-    """A bar over gradient-flow time on stderr. ``show=None``: only on a terminal, and only after two seconds."""
+    """A bar over gradient-flow time, or over runs, on stderr. ``show=None``: only on a terminal, and only after two seconds."""
 
-    def __init__(self, show: bool | None, time: float, label: str):
+    def __init__(self, show: bool | None, time: float, label: str, unit: str = "t=", value: str = "loss"):
+        self._value = value
         if show is not None:
             read_bool(show, "progress")
         self._bar: Any = None
@@ -91,14 +92,14 @@ class Progress:
                 total=time,
                 desc=label,
                 delay=0.0 if show else 2.0,
-                bar_format="{desc}: t={n:.3g}/{total:.3g} |{bar}| {elapsed}<{remaining}{postfix}",
+                bar_format="{desc}: " + unit + "{n:.3g}/{total:.3g} |{bar}| {elapsed}<{remaining}{postfix}",
                 leave=bool(show),
                 file=sys.stderr,
             )
 
     def show(self, t: float, loss: float) -> None:
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+            self._bar.set_postfix_str(f"{self._value} {loss:.4g}", refresh=False)
             self._bar.update(t - self._bar.n)
 
     def __enter__(self) -> Progress:

@@ -1,0 +1,168 @@
+r"""Gaussian averages of many neurons at once: :math:`C_l=E[\sigma(\mu+sg)\,he_l(g)]` and :math:`E\,\sigma(\mu+sg)^2`, in torch.
+
+The trapezoidal rule converges like exp(-2 pi d / (s h)) for an activation that is analytic in a strip of half-width d, so one
+grid of step h serves all neurons. Where the activation has a corner the line is cut there, and Gauss-Legendre panels take the
+place of the trapezoids.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.special import roots_legendre
+
+from ..errors import ToleranceError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..activation import Activation
+
+__all__ = ["Averages", "averages", "homogeneous", "pair_products"]
+
+# he_l(g) exp(-g^2/4) is bounded, so that beyond 13 every integrand of polynomial growth is below exp(-42).
+_REACH = 13.0
+_LEGENDRE = 16  # nodes a panel
+_PANELS = 6  # panels a segment: integrands oscillate like he_48
+_FINEST = 8192
+
+
+class Averages(NamedTuple):
+    r"""C: (..., L) with :math:`C_l=E[\sigma(\mu+sg)he_l(g)]`, l < L; second: (...) with :math:`E\,\sigma(\mu+sg)^2`."""
+
+    coefficients: torch.Tensor
+    second: torch.Tensor
+
+    @property
+    def tail(self) -> torch.Tensor:
+        r""":math:`\sum_{l\ge L}C_l^2`, from Parseval, (...)."""
+        return (self.second - (self.coefficients**2).sum(-1)).clamp(min=0.0)
+
+
+def averages(activation: Activation, mean: torch.Tensor | None, scale: torch.Tensor, orders: int) -> Averages:
+    """:class:`Averages` of neurons with pre-activations N(mean, scale^2); ``mean`` None means 0. Shapes (...)."""
+    import torch
+
+    corners = [float(y) for y in activation.breakpoints]
+    largest = float(scale.max()) if scale.numel() else 1.0
+    reach = _REACH + (3.0 * largest if activation.growth in ("exponential", None) else 0.0)
+    if corners and (mean is not None or any(corners)):
+        g, weight = _cut_grid(corners, mean, scale, reach)
+    else:
+        line = _half_lines(reach) if corners else _trapezoids(activation, largest, reach)
+        g, weight = (torch.as_tensor(part, dtype=scale.dtype, device=scale.device) for part in line)
+    y = scale[..., None] * g
+    if mean is not None:
+        y = y + mean[..., None]
+    values = activation(y)
+    if not bool(torch.isfinite(values).all()):
+        raise ToleranceError(f"the Gaussian averages of {activation} overflow at pre-activations of size {largest:.3g}")
+    second = (values**2 * weight).sum(-1)
+    rows = []
+    before, now = torch.zeros_like(g), torch.ones_like(g)
+    shared = g.ndim == 1
+    if shared:  # one matrix product for all neurons
+        for order in range(orders):
+            rows.append(now * weight)
+            before, now = now, (g * now - math.sqrt(order) * before) / math.sqrt(order + 1)
+        return Averages(values @ torch.stack(rows, -1), second)
+    values = values * weight
+    for order in range(orders):
+        rows.append((values * now).sum(-1))
+        before, now = now, (g * now - math.sqrt(order) * before) / math.sqrt(order + 1)
+    return Averages(torch.stack(rows, -1), second)
+
+
+def _trapezoids(activation: Activation, largest: float, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    distance = activation.singularity_distance
+    if distance is None:  # a custom function: nothing is known, so the grid is fine
+        step = 0.02
+    else:
+        step = 0.1 if math.isinf(distance) else min(0.1, 2 * math.pi * distance / (36.0 * max(largest, 1e-9)))
+    if math.isinf(distance or math.inf):
+        step = min(step, 0.5 / max(largest, 1.0))  # entire functions may oscillate, such as sin(s g)
+    points = min(_FINEST, 2 * math.ceil(reach / step) + 1)
+    g = np.linspace(-reach, reach, points)
+    weight = np.exp(-g * g / 2)
+    return g, weight / weight.sum()
+
+
+def _unit_panels() -> tuple[np.ndarray, np.ndarray]:
+    x, w = roots_legendre(_LEGENDRE)
+    left = (np.arange(_PANELS)[:, None] + (x + 1) / 2).ravel() / _PANELS
+    return left, np.tile(w / 2, _PANELS) / _PANELS
+
+
+def _half_lines(reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """For a corner at 0 and centred neurons: the corner sits at g = 0 whatever the scale."""
+    left, width = _unit_panels()
+    g = np.concatenate([-reach * left[::-1], reach * left])
+    weight = reach * np.concatenate([width[::-1], width])
+    return g, weight * np.exp(-g * g / 2) / math.sqrt(2 * math.pi)
+
+
+def _cut_grid(corners: Sequence[float], mean, scale, reach: float):
+    """Nodes and weights (..., Q) that move with the corners g = (y - mean) / scale of each neuron."""
+    import torch
+
+    centre = torch.zeros_like(scale) if mean is None else mean
+    edges = [torch.full_like(scale, -reach), torch.full_like(scale, reach)]
+    for corner in corners:
+        edges.append(((corner - centre) / scale.clamp(min=1e-300)).clamp(-reach, reach))
+    edges = torch.stack(edges, -1).sort(-1).values
+    left, width = (torch.as_tensor(part, dtype=scale.dtype, device=scale.device) for part in _unit_panels())
+    length = edges.diff(dim=-1)[..., None]
+    g = (edges[..., :-1, None] + length * left).flatten(-2)
+    weight = (length * width).flatten(-2)
+    return g, weight * torch.exp(-g * g / 2) / math.sqrt(2 * math.pi)
+
+
+def homogeneous(activation: Activation) -> tuple[float, float, float] | None:
+    """(p, q, r) where sigma(y) = p y + q |y| + r exactly, as for ReLU: its moments have closed forms. None otherwise."""
+    from fractions import Fraction
+
+    from ..activation import Activation
+
+    if activation.breakpoints != (0.0,) or activation.smoothness != 0:
+        return None
+    middle, up, down = (Fraction(activation(y)).limit_denominator(10**6) for y in (0.0, 1.0, -1.0))
+    p, q = (up - down) / 2, (up + down) / 2 - middle
+    same = Activation(p) * Activation("y") + Activation(q) * Activation("abs") + Activation(middle) == activation
+    return (float(p), float(q), float(middle)) if same else None
+
+
+def absolute_product(correlation: torch.Tensor) -> torch.Tensor:
+    r""":math:`E|g||g'|=\frac2\pi(\sqrt{1-R^2}+R\arcsin R)` for standard normals with correlation R."""
+    import torch
+
+    r = correlation.clamp(-1.0, 1.0)
+    return (2 / math.pi) * ((1 - r * r).clamp(min=0.0).sqrt() + r * torch.asin(r))
+
+
+def pair_products(
+    parts: Callable[[int], tuple[Averages, Averages]], correlation: torch.Tensor, tolerance: float, most: int
+) -> tuple[torch.Tensor, float]:
+    r""":math:`E[\sigma(a_i)\tau(b_j)]=\sum_lC_{l,i}D_{l,j}R_{ij}^l` (..., I, J), by Horner's rule, and what was cut off at most.
+
+    ``parts(orders)`` gives the averages of both sides. The remainder is at most :math:`(t_iu_j)^{1/2}|R_{ij}|^{L}` with the
+    tails t, u of both sides (Cauchy and Schwarz); orders are added until it is below ``tolerance``, or there are ``most``.
+    """
+    import torch
+
+    size = correlation.abs()
+    for orders in (9, 17, 33, most):
+        orders = min(orders, most)
+        left, right = parts(orders)
+        rest = left.tail.sqrt()[..., :, None] * right.tail.sqrt()[..., None, :] * size**orders
+        cut = float(rest.max()) if rest.numel() else 0.0
+        if cut <= tolerance or orders == most:
+            break
+    del rest, size
+    c, d = left.coefficients, right.coefficients
+    total = torch.zeros_like(correlation)
+    for order in reversed(range(orders)):
+        total.mul_(correlation).add_(c[..., :, None, order] * d[..., None, :, order])
+    return total, cut
