@@ -12,6 +12,13 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 export JUPYTER_PREFER_ENV_PATH := 1
 
+# Images beside the checkout, if they are there and nothing else is said; by an absolute path, since notebooks run in book/.
+# conftest.py and the tools find them by themselves, for those who call them without make.
+IMAGES := $(abspath $(wildcard ../shared/data/fashion-mnist))
+ifneq ($(IMAGES),)
+export FASHION_MNIST_DIR ?= $(IMAGES)
+endif
+
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
 NBVAL = --nbval --nbval-current-env --nbval-sanitize-with tests/book/nbval.cfg
 NOTEBOOKS = $(wildcard book/*.ipynb)

@@ -50,12 +50,20 @@ def in_source(path: Path) -> bool:
     return not generated.intersection(path.parts) and not any(part.endswith(".egg-info") for part in path.parts)
 
 
+def images_beside(root: Path) -> dict[str, str]:
+    """The variable that names the folder of Fashion-MNIST, where one stands beside ROOT; the environment's own wins."""
+    images = root.parent / "shared" / "data" / "fashion-mnist"
+    return {"FASHION_MNIST_DIR": str(images)} if images.is_dir() else {}
+
+
 def build(root: Path) -> int:
     output = root / BUILD
     html = output / "html"
     key_file = output / "execution.key"
     source_file = output / "source.key"
-    key, source = execution_key(root), source_key(root)
+    # A page that was executed without images shows others in their place; it does not stay once a folder has them.
+    images = (images_beside(root) | os.environ).get("FASHION_MNIST_DIR", "")
+    key, source = f"{execution_key(root)} images {images}", source_key(root)
 
     for stale in (html, output / ".doctrees", output / "jupyter_execute"):
         shutil.rmtree(stale, ignore_errors=True)
@@ -73,12 +81,11 @@ def build(root: Path) -> int:
     print(f"Building the book: {how}", flush=True)
     started = time.monotonic()
     # The library is taken from ROOT/lib even where another copy is installed.
-    path = os.pathsep.join(filter(None, [str(root / "lib"), os.environ.get("PYTHONPATH")]))
+    environment = {"OMP_NUM_THREADS": "1"} | images_beside(root) | os.environ
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root / "lib"), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
                "build", str(root), "-n", "-W", "--keep-going", "-q"]  # fmt: skip
-    run = subprocess.run(
-        command, env={"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
-    )
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
     index = html / "index.html"
     if run.returncode or not index.exists():
         said = [run.stdout, run.stderr]

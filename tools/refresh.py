@@ -32,6 +32,12 @@ def strip(notebook: nbformat.NotebookNode) -> None:
 
 def refresh(path: Path) -> bool:
     notebook = nbformat.read(path, as_version=4)
+    if any("needs-fashion-mnist" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        from meanfield_sgd.neighbours.images import why_absent
+
+        if why := why_absent():
+            print(f"error: {path} was left as it was, it shows real images: {why}", file=sys.stderr)
+            return False
     started = time.monotonic()
     try:
         NotebookClient(
@@ -52,8 +58,12 @@ def refresh(path: Path) -> bool:
 
 def main(arguments: list[str]) -> int:
     library = str(Path(__file__).resolve().parents[1] / "lib")
+    sys.path.insert(0, library)
     # As in the tests: one thread a kernel. Two on a busy machine wait for each other, and nothing here needs them.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    images = Path(__file__).resolve().parents[2] / "shared" / "data" / "fashion-mnist"
+    if images.is_dir():
+        os.environ.setdefault("FASHION_MNIST_DIR", str(images))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
     paths = [Path(argument) for argument in arguments]
     missing = [str(path) for path in paths if not path.is_file()]
