@@ -54,6 +54,14 @@ BAD = [
     (["strategy", "z1", "--time", "-1"], "time"),
     (["strategy", "z1", "--copies", "0"], "copies"),
     (["strategy", "z1", "--activation", "tan(y)"], "did you mean tanh"),
+    (["one-step"], "SIGMA"),
+    (["one-step", "tan(y)"], "did you mean tanh"),
+    (["one-step", "relu", "--alpha", "2"], "alpha"),
+    (["one-step", "relu", "--labels", "foo"], "labels"),
+    (["one-step", "relu", "--labels", "z1 + ("], "column"),
+    (["one-step", "relu", "--degrees", "1,x"], "--degrees"),
+    (["one-step", "relu", "--neurons", "0"], "neurons"),
+    (["one-step", "relu", "--ridge", "-1"], "ridge"),
     (["decide"], "TARGET"),
     (["decide", "z1", "--file", "targets.txt"], "one of the two"),
     (["decide", ""], "empty"),
@@ -407,3 +415,29 @@ def test_a_full_disk_gets_one_line_and_status_1():
         with open("/dev/full", "w") as full:
             done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, input="z1\n", text=True)
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and "cannot read or write" in done.stderr
+
+
+# ---- one-step --------------------------------------------------------------------------------------------------------
+
+
+def test_one_step_prints_every_model(capsys):
+    assert main(["one-step", "relu", "--dimension", "60", "--degrees", "1,3", "--runs", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "n = 60, m = 60, k = 60" in out
+    for model in ("network", "Hermite model, degree 1", "Hermite model, degree 3", "predicted"):
+        assert model in out
+
+
+def test_one_step_gives_the_numbers_of_the_library(capsys):
+    from meanfield_sgd import neighbours
+
+    arguments = ["--isotropic", "--labels", "z1 + z1*z2", "--dimension", "40", "--runs", "2", "--json", "--quiet"]
+    assert main(["one-step", "tanh(y+1/2)", *arguments, "--alpha", "1", "--beta", "0.8"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    mixture = neighbours.GaussianMixture.isotropic(40, rate=40**0.8)
+    made = neighbours.one_step(
+        "tanh(y+1/2)", mixture, neurons=40, samples=40, ridge=0.1 / 40, labels="z1 + z1*z2", seeds=2
+    )
+    assert record["network"]["test"] == pytest.approx(made.network.test.tolist())
+    assert record["predicted"]["train"] == pytest.approx(made.predicted.train.tolist())
+    assert record["seeds"] == [0, 1]

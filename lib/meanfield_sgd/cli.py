@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import __version__, _cli_decide, _cli_strategy
+from . import __version__, _cli_decide, _cli_one_step, _cli_strategy
 from .errors import MeanFieldError
 
 __all__ = ["main"]
@@ -39,6 +39,7 @@ EXAMPLES
   meanfield-sgd decide --file targets.txt --activation gelu > verdicts.jsonl
   meanfield-sgd simulate "z1 + z1*z2" --activation "tanh(y+1/2)"
   meanfield-sgd simulate "z1 + z1*z2" --activation tanh --subspace z2 --time 20
+  meanfield-sgd one-step relu --dimension 400 --alpha 0.5 --beta 0.74 --degrees 1,3
   meanfield-sgd simulate "z1 + z1*z2" --method sgd --neurons 4096 --dimension 256 --json > run.json
 """
 
@@ -124,6 +125,7 @@ def _build_parser() -> argparse.ArgumentParser:
     output.add_argument("--quiet", action="store_true", help="no progress bar")
     run.set_defaults(run=_simulate)
     _cli_strategy.add_parser(commands, _EPILOG)
+    _cli_one_step.add_parser(commands, _EPILOG)
     return parser
 
 

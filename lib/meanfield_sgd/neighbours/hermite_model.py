@@ -108,7 +108,8 @@ def _second_moment(activation: Activation, scale: float) -> float:
 def degree_rule(alpha: float, beta: float, labels: str | None = None) -> int | None:
     r"""The smallest degree l of a Hermite model that is equivalent to the network; None where no finite one is promised.
 
-    The paper's rule, ``labels=None``, is the smallest l >= 1 with :math:`\beta<\frac l{l+1}`; it does not look at alpha.
+    The paper's rule, ``labels=None``, is the smallest l >= 1 with :math:`\beta<\frac l{l+1}`; it does not look at alpha. (Its
+    code computes the ceiling of beta/(1-beta), which at :math:`\beta=\frac l{l+1}` is l and misses its own strict inequality.)
     This book's refinement counts the two spikes apart, that of the data and that of the gradient: the smallest l >= 1 with
 
     .. math::
