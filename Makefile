@@ -4,7 +4,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Test workers. Each one computes in a single thread: results then do not depend on the number of cores.
+# Workers of tests and of the book's notebooks. Each one computes in a single thread: results then do not depend on the
+# number of cores.
 JOBS ?= 2
 
 # The environment is exactly .venv: nothing from the user's own site-packages, kernels or PYTHONPATH leaks in.
@@ -36,13 +37,13 @@ help:  ## this list
 	@echo "make venv       only create .venv (the others do it when needed)"
 	@echo "make clean      remove everything that the commands above created, .venv included"
 	@echo
-	@echo "PYTHON=... chooses the interpreter of .venv (3.11, 3.12 or 3.13); JOBS=... the test workers (now $(JOBS))"
+	@echo "PYTHON=... chooses the interpreter of .venv (3.11, 3.12 or 3.13); JOBS=... the workers of tests and notebooks (now $(JOBS))"
 
 venv:
 	@tools/venv.sh
 
 book: venv
-	@$(PY) tools/build_book.py
+	@JOBS=$(JOBS) $(PY) tools/build_book.py
 
 test: venv
 	@$(PYTEST) $(NBVAL) tests $(NOTEBOOKS)

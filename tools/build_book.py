@@ -83,6 +83,11 @@ def build(root: Path) -> int:
     # The library is taken from ROOT/lib even where another copy is installed.
     environment = {"OMP_NUM_THREADS": "1"} | images_beside(root) | os.environ
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root / "lib"), os.environ.get("PYTHONPATH")]))
+    notebooks = sorted(map(str, (root / "book").glob("*.ipynb")))
+    if notebooks:
+        ahead = [sys.executable, str(Path(__file__).parent / "execute_notebooks.py"), str(output / ".jupyter_cache")]
+        # What goes wrong here goes wrong again below, where it is told.
+        subprocess.run([*ahead, *notebooks], env=environment, capture_output=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
                "build", str(root), "-n", "-W", "--keep-going", "-q"]  # fmt: skip
     run = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -119,3 +119,19 @@ def test_keys_follow_what_they_stand_for(mini):
     module = mini / "lib" / "meanfield_sgd" / "errors.py"
     module.rename(module.with_name("other.py"))
     assert build_book.execution_key(mini) != execution, "a renamed module is another library"
+
+
+def test_notebooks_are_executed_side_by_side_and_handed_to_sphinx(tmp_path, notebook):
+    """Each waits for the file that the other one writes: one after the other neither would finish."""
+    pages = []
+    for own, other in (("a", "b"), ("b", "a")):
+        wait = f"import pathlib, time\npathlib.Path({own!r}).touch()\nfor _ in range(200):\n    time.sleep(0.1)\n"
+        wait += f"    if pathlib.Path({other!r}).exists():\n        break\nelse:\n    raise TimeoutError"
+        pages.append(notebook(notebook.code(wait, count=None), name=f"book/{own}.ipynb"))
+    pages.append(notebook(notebook.code("1/0", count=None), name="book/bad.ipynb"))
+    command = [sys.executable, str(ROOT / "tools" / "execute_notebooks.py"), str(tmp_path / "cache"), *map(str, pages)]
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"JOBS": "3"})
+    assert run.returncode == 0, run.stderr
+    assert sorted(line.split(":")[0] for line in run.stdout.splitlines()) == ["a.ipynb", "b.ipynb"]
+    again = subprocess.run(command[:-1], capture_output=True, text=True, env=os.environ | {"JOBS": "1"})
+    assert again.returncode == 0 and again.stdout == "", "what the cache has is not executed again"
