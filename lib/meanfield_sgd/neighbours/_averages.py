@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
     from ..activation import Activation
 
-__all__ = ["Averages", "averages", "homogeneous", "pair_products"]
+__all__ = ["Averages", "averages", "blocks", "homogeneous", "pair_products"]
 
 # he_l(g) exp(-g^2/4) is bounded, so that beyond 13 every integrand of polynomial growth is below exp(-42).
 _REACH = 13.0
 _LEGENDRE = 16  # nodes a panel
 _PANELS = 6  # panels a segment: integrands oscillate like he_48
 _FINEST = 8192
+_BLOCK = 1 << 20  # numbers in a work array
+_NEURONS = 1 << 12  # neurons whose averages are taken at once
 
 
 class Averages(NamedTuple):
@@ -45,6 +47,15 @@ class Averages(NamedTuple):
 def averages(activation: Activation, mean: torch.Tensor | None, scale: torch.Tensor, orders: int) -> Averages:
     """:class:`Averages` of neurons with pre-activations N(mean, scale^2); ``mean`` None means 0. Shapes (...)."""
     import torch
+
+    if scale.numel() > _NEURONS:  # each neuron has some hundred nodes
+        shape, mean = scale.shape, None if mean is None else mean.expand_as(scale).reshape(-1)
+        parts = [
+            averages(activation, None if mean is None else mean[rows], scale.reshape(-1)[rows], orders)
+            for rows in blocks(scale.numel(), _BLOCK // _NEURONS)
+        ]
+        whole = [torch.cat(column) for column in zip(*parts)]
+        return Averages(whole[0].reshape(*shape, orders), whole[1].reshape(shape))
 
     corners = [float(y) for y in activation.breakpoints]
     largest = float(scale.max()) if scale.numel() else 1.0
@@ -118,6 +129,12 @@ def _cut_grid(corners: Sequence[float], mean, scale, reach: float):
     g = (edges[..., :-1, None] + length * left).flatten(-2)
     weight = (length * width).flatten(-2)
     return g, weight * torch.exp(-g * g / 2) / math.sqrt(2 * math.pi)
+
+
+def blocks(count: int, width: int) -> list[slice]:
+    """Slices that cover range(count), so that an array of (slice, width) numbers stays near the cache."""
+    size = max(64, _BLOCK // max(1, width))
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def homogeneous(activation: Activation) -> tuple[float, float, float] | None:

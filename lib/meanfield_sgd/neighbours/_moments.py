@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ._averages import absolute_product, averages, homogeneous, pair_products
+from ._averages import Averages, absolute_product, averages, blocks, homogeneous, pair_products
 
 if TYPE_CHECKING:
     import torch
@@ -39,9 +39,7 @@ class Moments(NamedTuple):
 
     def error(self, readout: torch.Tensor) -> torch.Tensor:
         """1/2 E(y - w . phi)^2, (R,), of readouts (R, k)."""
-        import torch
-
-        quadratic = torch.einsum("ri,rij,rj->r", readout, self.second, readout)
+        quadratic = (readout * (self.second @ readout[..., None])[..., 0]).sum(-1)
         return 0.5 * (self.power - 2 * (readout * self.cross).sum(-1) + quadratic)
 
 
@@ -76,29 +74,29 @@ class Population:
         import torch
 
         k = neurons.shape[-2]
-        base = neurons @ neurons.transpose(-1, -2)
-        second, cross, mean, cut = (
-            torch.zeros_like(base),
-            torch.zeros_like(neurons[..., 0]),
-            torch.zeros_like(neurons[..., 0]),
-            0.0,
-        )
-        power = torch.zeros(self.runs, dtype=base.dtype, device=base.device)
+        second = torch.zeros(*neurons.shape[:-1], k, dtype=neurons.dtype, device=neurons.device)
+        cross, mean, cut = torch.zeros_like(neurons[..., 0]), torch.zeros_like(neurons[..., 0]), 0.0
+        power = torch.zeros(self.runs, dtype=neurons.dtype, device=neurons.device)
+        lengths = torch.linalg.vector_norm(neurons, dim=-1) ** 2
         for c, weight in enumerate(self.weights):
             along = neurons @ self.rows[c].transpose(-1, -2)
             stretched = along * self.sizes[c][:, None, :]
-            covariance = base + stretched @ along.transpose(-1, -2) if along.shape[-1] else base.clone()
-            scale = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
+            scale = (lengths + (stretched * along).sum(-1)).clamp(min=0.0).sqrt()
             centre = None if self.centred else (neurons @ self.means[:, c, :, None])[..., 0].expand_as(scale)
-            product, rest = _products(sigma, centre, scale, covariance)
-            second.add_(product, alpha=float(weight) / k)
-            del product
+            pairs = _Pairs(sigma, centre, scale)
+            for rows in blocks(k, self.runs * k):
+                covariance = neurons[:, rows] @ neurons.transpose(-1, -2)
+                if along.shape[-1]:
+                    covariance.add_(stretched[:, rows] @ along.transpose(-1, -2))
+                product, rest = pairs.products(covariance, rows)
+                second[:, rows].add_(product, alpha=float(weight) / k)
+                cut = max(cut, rest)
             now = averages(sigma, centre, scale, 1).coefficients[..., 0]
             mean.add_(now, alpha=float(weight))
             moment, square, more = self._labels(sigma, c, neurons, along, scale, now)
             cross.add_(moment, alpha=float(weight))
             power += float(weight) * square
-            cut = max(cut, rest, more)
+            cut = max(cut, more)
         noise = getattr(sigma, "noise", 0.0)
         if noise:
             second.diagonal(dim1=-2, dim2=-1).add_(noise**2 / k)
@@ -149,25 +147,40 @@ def _closed(left, right, scale, length, covariance, correlation):
     return total
 
 
-def _products(sigma, centre, scale, covariance) -> tuple[torch.Tensor, float]:
-    """E[sigma(a_i) sigma(a_j)] (R, k, k); ``covariance`` is used up."""
-    closed = homogeneous(sigma) if centre is None else None
-    pairs = (scale[..., :, None] * scale[..., None, :]).clamp_(min=1e-300)
-    if closed:
-        return _closed(closed, closed, scale[..., :, None], scale[..., None, :], covariance, covariance / pairs), 0.0
-    correlation = covariance.div_(pairs).clamp_(-1.0, 1.0)
-    correlation.diagonal(dim1=-2, dim2=-1).zero_()  # exact below: the series need not converge there
-    kept: dict[int, object] = {}
+class _Pairs:
+    """E[sigma(a_i) sigma(a_j)] of one component, a block of rows at a time."""
 
-    def parts(orders: int):
-        kept[0] = averages(sigma, centre, scale, orders)
-        return kept[0], kept[0]
+    def __init__(self, sigma, centre, scale: torch.Tensor):
+        self.sigma, self.centre, self.scale = sigma, centre, scale
+        self.closed = homogeneous(sigma) if centre is None else None
+        self.kept: dict[int, Averages] = {}
+        if not self.closed:
+            self.tolerance = _TOLERANCE * float(self.averages(1).second.max())
+            self.most = min(_MOST, getattr(sigma, "degree", _MOST - 1) + 1)
 
-    most = min(_MOST, getattr(sigma, "degree", _MOST - 1) + 1)
-    first = averages(sigma, centre, scale, 1).second
-    total, cut = pair_products(parts, correlation, _TOLERANCE * float(first.max()), most)
-    total.diagonal(dim1=-2, dim2=-1).copy_(kept[0].second)
-    return total, cut
+    def averages(self, orders: int) -> Averages:
+        if orders not in self.kept:
+            self.kept[orders] = averages(self.sigma, self.centre, self.scale, orders)
+        return self.kept[orders]
+
+    def products(self, covariance: torch.Tensor, rows: slice) -> tuple[torch.Tensor, float]:
+        """(R, b, k) for the rows i of ``rows``, and the remainder; ``covariance`` is used up."""
+        pairs = (self.scale[..., rows, None] * self.scale[..., None, :]).clamp_(min=1e-300)
+        if self.closed:
+            left, right = self.scale[..., rows, None], self.scale[..., None, :]
+            return _closed(self.closed, self.closed, left, right, covariance, covariance / pairs), 0.0
+        correlation = covariance.div_(pairs).clamp_(-1.0, 1.0)
+        del pairs
+        own = correlation[..., rows].diagonal(dim1=-2, dim2=-1)  # the pairs i = j
+        own.zero_()  # known exactly: the series need not converge there
+
+        def parts(orders: int) -> tuple[Averages, Averages]:
+            found = self.averages(orders)
+            return Averages(found.coefficients[..., rows, :], found.second[..., rows]), found
+
+        total, cut = pair_products(parts, correlation, self.tolerance, self.most)
+        total[..., rows].diagonal(dim1=-2, dim2=-1).copy_(self.averages(1).second[..., rows])
+        return total, cut
 
 
 def _polynomial(sigma, target, neurons, scale):

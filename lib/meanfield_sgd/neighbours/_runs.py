@@ -14,12 +14,13 @@ from ..errors import DivergenceError, InputError
 from ..simulate._common import digest, short
 from ..simulate._running import CheckpointFile, Progress, StopRequest, threads_for
 from ..simulate.result import Interrupted
+from ._averages import blocks
 from ._labels import read_task
 from ._moments import Moments, Population
 from ._step import equivalent, gradient, ridge_readout
 from .hermite_model import hermite_model
 from .mixture import GaussianMixture, SpikedMixture
-from .one_step import OneStep, memory_needed
+from .one_step import WORK, OneStep, memory_needed
 
 __all__ = ["Runs"]
 
@@ -58,7 +59,7 @@ class Runs:
             raise InputError("device='cuda' was asked for, but torch finds no CUDA device; use device='auto'")
         self.device = "cuda" if device == "cuda" or (device == "auto" and cuda and size >= _CUDA_FROM) else "cpu"
         self.memory = memory_needed(
-            mixture.dimension, samples, neurons, test=self.test, predictions=self.predictions > 0, degrees=len(degrees)
+            mixture.dimension, samples, neurons, test=self.test, predictions=self.predictions > 0, distances=distances
         )
         free = _free_memory(self.device)
         if self.memory > free:
@@ -165,7 +166,7 @@ class Runs:
 
     def _group(self) -> int:
         room = _free_memory("cuda") // 2 if self.device == "cuda" else _GROUP
-        return max(1, min(len(self.seeds), int(room // self.memory)))
+        return max(1, min(len(self.seeds), int(room // max(1, self.memory - WORK))))
 
     def _compute(self, seeds: list[int], before: int) -> dict[str, Any]:
         # One stream a purpose, so that what one call asks for does not change what another one draws.
@@ -177,11 +178,11 @@ class Runs:
         xi = None if xi[0] is None else self._put(np.stack(xi))
         n, k = self.mixture.dimension, self.neurons
         spread = np.array([1 / math.sqrt(m.trace) for m in mixtures])
-        first = self._put(np.stack([rng.standard_normal((k, n)) * s for rng, s in zip(weights, spread)]))
+        first = self._put(_stack([_scaled(rng, (k, n), s) for rng, s in zip(weights, spread)]))
         readout = self._put(np.stack([rng.standard_normal(k) for rng in weights])) / math.sqrt(k)
         if self.rate:
             x, y = self._batch(mixtures, steps, "step", self.samples, xi)
-            first = first + self.rate * gradient(self.activation, first, readout, x, y)
+            first += gradient(self.activation, first, readout, x, y).mul_(self.rate)
             del x, y
         self._finite(first, "the step left the finite numbers: take a smaller rate")
         x, y = self._batch(mixtures, readouts, "readout", self.samples, xi)
@@ -258,21 +259,35 @@ class Runs:
             mixture.sample(samples, rng, part) if counts is None else mixture.sample(samples, rng, part, counts)
             for mixture, rng in zip(mixtures, rngs)
         ]
-        x = self._put(np.stack([x for x, _ in drawn]))
+        x = self._put(_stack([x for x, _ in drawn]))
         return x, self.task.values(x, np.stack([c for _, c in drawn]), xi, rngs)
 
     def _features(self, model, inner, rngs):
         """sigma(F x)/sqrt k (R, m, k), with the fresh noise of a Hermite model."""
-        features = model(inner)
-        if rngs and model.noise:
-            for run, rng in enumerate(rngs):
-                features[run] += model.noise * self._put(rng.standard_normal(tuple(inner.shape[1:])))
+        features = torch.empty_like(inner)
+        for rows in blocks(inner.shape[1], len(inner) * self.neurons):
+            features[:, rows] = model(inner[:, rows])
+            if rngs and model.noise:
+                for run, rng in enumerate(rngs):
+                    fresh = rng.standard_normal((features[run, rows].shape[0], self.neurons))
+                    features[run, rows] += model.noise * self._put(fresh)
         return features.div_(math.sqrt(self.neurons))
 
     @staticmethod
     def _finite(values: torch.Tensor, problem: str) -> None:
         if not bool(torch.isfinite(values).all()):
             raise DivergenceError(problem, 0.0)
+
+
+def _stack(arrays: list[np.ndarray]) -> np.ndarray:
+    """np.stack, which copies even where there is nothing to stack."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _scaled(rng: np.random.Generator, shape: tuple[int, int], size: float) -> np.ndarray:
+    drawn = rng.standard_normal(shape)
+    drawn *= size
+    return drawn
 
 
 def _share(counts: np.ndarray, start: int, size: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import InputError, ToleranceError
+from ._averages import blocks
 
 if TYPE_CHECKING:
     from ..activation import Activation
@@ -21,11 +22,13 @@ def gradient(activation: Activation, neurons, readout, x, y):
     neurons F (R, k, n), readout w (R, k), x (R, m, n), y (R, m).
     """
     k, m = neurons.shape[-2], x.shape[-2]
-    inner = x @ neurons.transpose(-1, -2)  # (R, m, k)
-    left = y - (activation(inner) @ readout[..., None])[..., 0] / math.sqrt(k)
-    slope = activation.derivative(inner).mul_(left[..., None])
-    del inner
-    return (slope.transpose(-1, -2) @ x).mul_(readout[..., None] / (m * math.sqrt(k)))
+    total = torch.zeros_like(neurons)
+    for rows in blocks(m, len(x) * k):
+        inner = x[:, rows] @ neurons.transpose(-1, -2)  # (R, b, k)
+        left = y[:, rows] - (activation(inner) @ readout[..., None])[..., 0] / math.sqrt(k)
+        slope = activation.derivative(inner).mul_(left[..., None])
+        total += slope.transpose(-1, -2) @ x[:, rows]
+    return total.mul_(readout[..., None] / (m * math.sqrt(k)))
 
 
 def ridge_readout(features, y, ridge: float):
@@ -68,7 +71,8 @@ def equivalent(second, cross, power, samples: int, ridge: float):
         if bool((change.abs() <= 1e-14 * kappa).all()):
             break
     share = e / (e + kappa[:, None])
-    shifted = second + kappa[:, None, None] * torch.eye(second.shape[-1], dtype=second.dtype, device=second.device)
+    shifted = second.clone()
+    shifted.diagonal(dim1=-2, dim2=-1).add_(kappa[:, None])
     factor, failed = torch.linalg.cholesky_ex(shifted)
     if bool(failed.any()):
         raise InputError("the second moments are not positive semidefinite")

@@ -147,14 +147,15 @@ class GaussianMixture:
         ``counts`` gives the number of each component instead. ``part`` ("step", "readout", "test") matters for mixtures of
         finitely many images only, which keep their test images apart.
         """
-        c = np.repeat(np.arange(self.components), self.counts(samples) if counts is None else counts)
+        counts = self.counts(samples) if counts is None else counts
         x = rng.standard_normal((samples, self.dimension))
+        ends = np.cumsum(counts)
         for component, (rows, size) in enumerate(zip(self.directions, self.sizes)):
-            own = c == component
-            if len(size) and own.any():
-                x[own] += ((x[own] @ rows.T) * (np.sqrt(1.0 + size) - 1.0)) @ rows
-            x[own] += self.means[component]
-        return x, c
+            own = x[ends[component] - counts[component] : ends[component]]
+            if len(size):
+                own += ((own @ rows.T) * (np.sqrt(1.0 + size) - 1.0)) @ rows
+            own += self.means[component]
+        return x, np.repeat(np.arange(self.components), counts)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Errors", "OneStep", "memory_needed", "one_step"]
 
 _TESTS = ("population", "sampled")
+WORK = 120_000_000  # bytes of the blocks that large arrays are worked through in
 
 
 class Errors:
@@ -114,23 +115,29 @@ def _mean(values: np.ndarray) -> tuple[float, float]:
 
 
 def memory_needed(
-    dimension: int, samples: int, neurons: int, *, test: str = "population", predictions: bool = True, degrees: int = 1
+    dimension: int,
+    samples: int,
+    neurons: int,
+    *,
+    test: str = "population",
+    predictions: bool = True,
+    distances: bool = False,
 ) -> int:
-    r"""Bytes that one run of :func:`one_step` holds at once at most, in float64.
+    r"""Bytes that one run of :func:`one_step` holds at once, about and rather too many than too few; float64.
 
-    The step holds F, G (k n each), a batch (m n) and two arrays of m k; the readout F, a batch, three arrays of m k (features
-    of two models among them) and the normal equations, min(k, m)^2 twice; exact moments add five arrays of k^2 a model, the
-    prediction two more. At n = m = k = 2000 that is 0.4 GB, at 20,000 it is 36 GB.
+    The largest of three: the step, F, G and a batch with what it is drawn from, 2kn + 3mn numbers; the readout, F, the
+    pre-activations, the features and the normal equations twice, kn + 3mk + 2 min(k, m)^2; exact moments, kn and 2k^2, with the
+    prediction 4k^2, with ``distances`` 2k^2 more. Beside that 0.12 GB for blocks of work. At n = m = k = 2000 that is 0.3 GB, at
+    20,000 it is 19 GB.
     """
     n, m, k = (
         common.read_count(v, name) for v, name in ((dimension, "dimension"), (samples, "samples"), (neurons, "neurons"))
     )
-    step = 2 * k * n + m * n + 2 * m * k
-    fit = k * n + m * n + 3 * m * k + 2 * min(k, m) ** 2
-    moments = (
-        k * n + (7 if predictions else 5) * k * k if test == "population" or predictions else k * n + m * n + 2 * m * k
-    )
-    return 8 * max(step, fit, moments + (k * k if degrees > 1 else 0))
+    step = 2 * k * n + 3 * m * n
+    fit = k * n + max(2 * m * n + m * k, 3 * m * k + 2 * min(k, m) ** 2)
+    moments = k * n + (2 + 2 * bool(predictions) + 2 * bool(distances)) * k * k
+    exact = predictions or distances or test == "population"
+    return 8 * max(step, fit, moments if exact else 0) + WORK
 
 
 def one_step(
