@@ -50,7 +50,7 @@ BOXES = [
     ("gap", 20, 320, 230, ("The gap", "between the two"), True),
     ("copies", 290, 320, 230, ("Is averaging needed?", "one copy or several"), True),
     ("rough", 560, 320, 230, ("Rough activations", "ReLU, steps, limits"), True),
-    ("step", 560, 120, 230, ("One gradient step", "on Gaussian mixtures"), False),
+    ("step", 560, 120, 230, ("One gradient step", "on Gaussian mixtures"), True),
     ("index", 560, 220, 230, ("Multi-index models", "under gradient flow"), False),
 ]
 ARROWS = [
