@@ -41,7 +41,6 @@ class GaussianMixture:
     weights, directions, sizes, means (zeros if not given), rate, bulk : as above.
     dimension : n.
     trace : tr = sum_c rho_c tr Sigma_c.
-    operator_norm : :math:`\|\Sigma\|_{op}` of :math:`\Sigma=\sum_c\rho_c\Sigma_c`.
 
     Raises
     ------

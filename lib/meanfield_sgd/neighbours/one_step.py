@@ -55,6 +55,11 @@ class OneStep:
     info : "settings", "device", "rate", "memory" (bytes of one run), "cut" (the largest remainder of a series of moments).
     """
 
+    network: Errors
+    hermite: dict[int, Errors]
+    predicted: Errors | None
+    predicted_hermite: dict[int, Errors]
+
     def __init__(self, columns: dict[str, np.ndarray], seeds: list[int], info: dict[str, Any]):
         def errors(name: str) -> Errors | None:
             return Errors(columns[f"{name}.test"], columns[f"{name}.train"]) if f"{name}.test" in columns else None
