@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     mixture = neighbours.GaussianMixture.isotropic(n, rate=law.rate) if arguments.isotropic else law
     neurons = n if arguments.neurons is None else arguments.neurons
     try:
-        degrees = [int(word) for word in arguments.degrees.split(",") if word.strip()]
+        degrees = sorted({int(word) for word in arguments.degrees.split(",") if word.strip()})
     except ValueError:
         raise InputError(f"--degrees takes whole numbers with commas between, got {arguments.degrees!r:.40}") from None
     status = 0
@@ -104,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     for model in models:
         name = f"Hermite model, degree {model}" if isinstance(model, int) else model
         (test, error), (train, _) = made.mean(model), made.mean(model, what="train")
-        gap = f"   {100 * made.gap(model)[0]:+.2f} % of the network's" if isinstance(model, int) else ""
-        print(f"{name:<24} generalisation {test:.5g} ({error:.1g})   training {train:.5g}{gap}")
+        gap = f"   {100 * made.gap(model)[0]:+.2f} % above the network's" if isinstance(model, int) else ""
+        spread = f" ({error:.1g})" if len(made) > 1 else ""
+        print(f"{name:<24} generalisation {test:.5g}{spread}   training {train:.5g}{gap}")
     return status

@@ -333,3 +333,17 @@ def test_an_odd_activation_cannot_undercut_the_floor_of_an_even_target():
         labels="z1 + z1*z2", seeds=3, predictions=0,
     )  # fmt: skip
     assert run.network.test.min() >= 0.5
+
+
+@pytest.mark.parametrize("labels", ["random", "aligned", "z1"])
+def test_images_have_classes_only(labels):
+    rng = np.random.default_rng(0)
+    images = neighbours.ImageSet(rng.random((40, 9)), np.arange(40) % 2, ("a", "b"), "digits", (3, 3))
+    with pytest.raises(InputError, match="classes"):
+        neighbours.one_step("tanh", neighbours.ImageMixture(images, 0, 1), neurons=5, samples=5, seeds=1, labels=labels)
+
+
+def test_constant_images_are_refused():
+    images = neighbours.ImageSet(np.ones((40, 9)), np.arange(40) % 2, ("a", "b"), "digits", (3, 3))
+    with pytest.raises(InputError, match="all equal"):
+        neighbours.ImageMixture(images, 0, 1)

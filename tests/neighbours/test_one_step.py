@@ -340,7 +340,7 @@ def test_too_large_a_rate_and_too_small_a_ridge_are_told():
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_drawn():
     with pytest.raises(InputError, match="GB"):
         one_step("relu", SpikedMixture(2_000_000), neurons=2_000_000, samples=2_000_000, seeds=1, device="cpu")
-    assert neighbours.memory_needed(2000, 2000, 2000) < 0.35e9
+    assert neighbours.memory_needed(2000, 2000, 2000) < 0.4e9
     assert neighbours.memory_needed(20_000, 20_000, 20_000) < 20e9
 
 
@@ -366,7 +366,7 @@ def test_the_memory_stated_is_the_memory_taken(shape):
         [sys.executable, "-c", PEAK, *map(str, shape)], env=environment, capture_output=True, text=True
     )
     taken = 1024 * int(run.stdout)
-    assert taken < neighbours.memory_needed(*shape) < 3 * taken
+    assert taken < neighbours.memory_needed(*shape) < 4 * taken
 
 
 def test_models_that_are_not_there_are_named():
@@ -454,3 +454,79 @@ def test_equivalent_is_batched():
     for run in range(3):
         single = ridge_equivalent(s[run].numpy(), q[run].numpy(), 5.0, 12, 0.01)
         assert [float(part[run]) for part in whole] == pytest.approx(list(single), rel=1e-10)
+
+
+# ---- found by a reader who tried to break it -------------------------------------------------------------------------
+
+
+def test_each_run_has_the_hermite_model_of_its_own_mixture():
+    """With spikes of random size the traces, and with them b, differ from run to run."""
+    law = SpikedMixture(40, 0.0, 0.9, rank=6, sizes="uniform")
+    whole = one_step("relu", law, degrees=3, seeds=4, predictions=2, **SMALL)
+    for place, seed in enumerate(whole.seeds):
+        single = one_step("relu", law, degrees=3, seeds=[seed], **SMALL)
+        np.testing.assert_allclose(single.hermite[3].test, whole.hermite[3].test[place], rtol=1e-9)
+    assert whole.predicted.test.shape == whole.predicted_hermite[3].test.shape == (2,)
+
+
+@pytest.mark.parametrize("name", ["relu(y) + sin(20*y)", "relu(y) + tanh(20*y + 10)", "erf(20*y + 3)"])
+def test_narrow_features_of_an_activation_are_resolved(name):
+    options = {"neurons": 30, "samples": 30, "ridge": 3e-3, "seeds": 2}
+    exact = one_step(name, SpikedMixture(30), predictions=0, **options)
+    sampled = one_step(name, SpikedMixture(30), predictions=0, test="sampled", test_samples=100_000, **options)
+    np.testing.assert_allclose(exact.network.test, sampled.network.test, rtol=0.02)
+
+
+def test_a_checkpoint_knows_custom_functions_by_their_values(tmp_path):
+    def custom(function):
+        return Activation.custom(function, name="mine", growth="bounded")
+
+    for place, other in (("activation", {}), ("link", {"link": custom(torch.sin)})):
+        file = tmp_path / f"{place}.npz"
+        first = custom(torch.tanh)
+        if place == "activation":
+            one_step(first, LAW, seeds=1, checkpoint=file, **SMALL)
+            call = lambda: one_step(custom(torch.sin), LAW, seeds=1, checkpoint=file, **SMALL)  # noqa: B023, E731
+        else:
+            one_step("tanh", LAW, seeds=1, checkpoint=file, link=first, **SMALL)
+            call = lambda: one_step("tanh", LAW, seeds=1, checkpoint=file, **other, **SMALL)  # noqa: B023, E731
+        with pytest.raises(InputError, match="marks"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: one_step("tanh", LAW, rate=1e200, seeds=1, **SMALL), DivergenceError, "rate"),
+        (lambda: one_step("exp", LAW, rate=1e4, seeds=1, **SMALL), DivergenceError, "rate"),
+        (lambda: one_step("tanh", GaussianMixture.isotropic(9), labels="classes", seeds=1, **SMALL), InputError, "two"),
+        (
+            lambda: one_step("tanh", SpikedMixture(9, alignment=-1), labels="aligned", seeds=1, **SMALL),
+            InputError,
+            "cancel",
+        ),
+        (lambda: one_step("tanh", LAW, degrees=31, seeds=1, **SMALL), InputError, "30"),
+        (lambda: one_step("tanh", LAW, noise=True, seeds=1, **SMALL), InputError, "noise"),
+        (lambda: one_step("tanh", LAW, seeds=1, **SMALL).mean([1]), InputError, "model"),
+        (lambda: neighbours.gradient_spike("1", LAW, neurons=5, samples=5), InputError, "zero"),
+        (lambda: neighbours.hermite_model("tanh", 171), InputError, "30"),
+        (lambda: neighbours.published([1]), InputError, "figure"),
+        (lambda: ridge_equivalent(-np.eye(2), np.zeros(2), 1.0, 5, 2.0), InputError, "no moments"),
+        (lambda: ridge_equivalent(np.eye(2), 9 * np.ones(2), 1.0, 5, 2.0), InputError, "no moments"),
+        (lambda: ridge_equivalent(1j * np.eye(2), np.ones(2), 1.0, 5, 2.0), InputError, "real"),
+        (lambda: ridge_equivalent(np.diag([1.0, 0.0]), np.zeros(2), 1.0, 5, 1e-300), ToleranceError, "ridge"),
+        (lambda: GaussianMixture([1.0], ["a"], [[1.0]]), InputError, "numbers"),
+        (lambda: GaussianMixture([1.0], [np.eye(3)[:1]], [[np.inf]]), InputError, "finite"),
+        (lambda: GaussianMixture.isotropic(5, rate=-1), InputError, "rate"),
+        (lambda: LAW.draw(np.random.default_rng(0)).sample(-3, np.random.default_rng(0)), InputError, "samples"),
+    ],
+)
+def test_hostile_calls_are_refused_in_one_line(call, error, says):
+    with pytest.raises(error, match=says) as refused:
+        call()
+    assert "\n" not in str(refused.value)
+
+
+def test_constant_labels_are_labels():
+    found = one_step("tanh(y+1/2)", GaussianMixture.isotropic(40), labels="3/2", seeds=2, **SMALL)
+    assert found.network.test.max() < 0.2 < 9 / 8

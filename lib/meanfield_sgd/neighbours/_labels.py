@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..polynomial import Polynomial
-from ..simulate._common import read_activation, short
+from ..simulate._common import read_activation, read_target, short
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,10 @@ class Task(NamedTuple):
             xi = np.sum([rows[0] for rows in mixture.directions], axis=0)
         else:
             return None
-        return xi / (np.linalg.norm(xi) * math.sqrt(mixture.operator_norm))
+        length = np.linalg.norm(xi)
+        if length < 1e-9:
+            raise InputError('labels="aligned" need a direction: the first spikes of the components cancel each other')
+        return xi / (length * math.sqrt(mixture.operator_norm))
 
     def values(self, x: torch.Tensor, c: np.ndarray, xi: torch.Tensor | None, rngs: list) -> torch.Tensor:
         """y (R, m) of samples x (R, m, n)."""
@@ -61,17 +64,23 @@ class Task(NamedTuple):
 def read_task(labels: Any, link: Any, noise: Any, mixture: Any) -> Task:
     """The labels of :func:`one_step`, read and refused."""
     try:
-        noise = float(noise)
+        noise = math.nan if isinstance(noise, bool) else float(noise)
     except (TypeError, ValueError):
         noise = math.nan
     if not 0 <= noise < math.inf:
         raise InputError("noise must be a finite number >= 0, the standard deviation of the labels' noise")
     if isinstance(labels, str) and labels in KINDS:
         link = read_activation(link, jumps=True)
+        if getattr(mixture, "only_classes", False) and labels != "classes":
+            raise InputError('images come with labels="classes": they have no spikes, and no direction to be random in')
+        if labels == "classes" and getattr(mixture, "components", 2) < 2:
+            raise InputError('labels="classes" need two components, this mixture has one')
         return Task(labels, None if labels == "classes" else link, None, noise)
     if isinstance(labels, str) and labels.isalpha():
         raise InputError(f"labels must be one of {', '.join(map(repr, KINDS))} or a polynomial, got {short(labels)}")
-    target = labels if isinstance(labels, Polynomial) else Polynomial(labels)
+    if getattr(mixture, "only_classes", False):
+        raise InputError('images come with labels="classes", not with a polynomial')
+    target = read_target(labels)
     if target.p > mixture.dimension:
         raise InputError(f"dimension={mixture.dimension} is too small: the target has p = {target.p} variables")
     return Task("polynomial", None, target, noise)

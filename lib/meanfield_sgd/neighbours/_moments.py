@@ -91,7 +91,7 @@ class Population:
                 product, rest = pairs.products(covariance, rows)
                 second[:, rows].add_(product, alpha=float(weight) / k)
                 cut = max(cut, rest)
-            now = averages(sigma, centre, scale, 1).coefficients[..., 0]
+            now = pairs.averages(1).coefficients[..., 0]
             mean.add_(now, alpha=float(weight))
             moment, square, more = self._labels(sigma, c, neurons, along, scale, now)
             cross.add_(moment, alpha=float(weight))
@@ -176,7 +176,7 @@ class _Pairs:
 
         def parts(orders: int) -> tuple[Averages, Averages]:
             found = self.averages(orders)
-            return Averages(found.coefficients[..., rows, :], found.second[..., rows]), found
+            return Averages(found.coefficients[..., rows, :], found.second[..., rows], found.error), found
 
         total, cut = pair_products(parts, correlation, self.tolerance, self.most)
         total[..., rows].diagonal(dim1=-2, dim2=-1).copy_(self.averages(1).second[..., rows])

@@ -78,6 +78,8 @@ class Runs:
         return Population([self.mixture], self.task, None, like).known
 
     def _read_predictions(self, value: Any, exact: bool) -> int:
+        if isinstance(value, np.bool_):
+            value = bool(value)
         if value is None or value is True:
             return len(self.seeds) if exact else self._refuse(value)
         if value is False:
@@ -116,11 +118,20 @@ class Runs:
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree in; a given mixture by a digest of its numbers."""
         given = self.mixture
+        functions = [f for f in (self.activation, self.task.link) if f is not None]
+        grid = np.linspace(-5.0, 5.0, 101)
+        # A custom function is known by its values: its name says nothing.
+        own = [digest(np.asarray(f(grid))) for f in functions if f.singularity_distance is None]
         if isinstance(given, GaussianMixture):
             marks = [digest(given.weights, given.means, *given.directions, *given.sizes), given.bulk]
         else:
             marks = [given.fingerprint] if hasattr(given, "fingerprint") else []
-        return {"method": "one_step", **self.settings(), "seeds": self.seeds, "marks": json.loads(json.dumps(marks))}
+        return {
+            "method": "one_step",
+            **self.settings(),
+            "seeds": self.seeds,
+            "marks": json.loads(json.dumps(marks + own)),
+        }
 
     # ---- running ----
 
@@ -150,7 +161,11 @@ class Runs:
         ):
             while done < len(self.seeds):
                 group = self.seeds[done : done + size]
-                for name, values in self._compute(group, done).items():
+                try:
+                    computed = self._compute(group, done)
+                except torch.linalg.LinAlgError as problem:
+                    raise DivergenceError(f"a matrix of this run cannot be factorised: {problem}", 0.0) from None
+                for name, values in computed.items():
                     columns.setdefault(name, []).extend(float(value) for value in values)
                 done += len(group)
                 bar.show(done, columns["network.test"][-1])
@@ -173,7 +188,13 @@ class Runs:
         streams = [np.random.Generator(np.random.PCG64(seed)).spawn(6) for seed in seeds]
         structure, weights, steps, readouts, noises, tests = zip(*streams)
         mixtures = [self.mixture.draw(rng) for rng in structure]
-        self._bulk = mixtures[0].bulk
+        if self.degrees and len({mixture.bulk for mixture in mixtures}) > 1:
+            # Each run has Hermite models of its own: one run after the other.
+            merged: dict[str, list[float]] = {}
+            for i, seed in enumerate(seeds):
+                for name, values in self._compute([seed], before + i).items():
+                    merged.setdefault(name, []).extend(values)
+            return merged
         xi = [self.task.direction(m, rng) for m, rng in zip(mixtures, structure)]
         xi = None if xi[0] is None else self._put(np.stack(xi))
         n, k = self.mixture.dimension, self.neurons
@@ -184,11 +205,15 @@ class Runs:
             x, y = self._batch(mixtures, steps, "step", self.samples, xi)
             first += gradient(self.activation, first, readout, x, y).mul_(self.rate)
             del x, y
-        self._finite(first, "the step left the finite numbers: take a smaller rate")
+        # Squares of the weights must be finite, too: they are the variances of the pre-activations.
+        self._finite((first * first).sum(), "the step left the finite numbers: take a smaller rate")
         x, y = self._batch(mixtures, readouts, "readout", self.samples, xi)
         inner = x @ first.transpose(-1, -2)
         del x
-        models = {"": self.activation, **{str(d): hermite_model(self.activation, d, self._bulk) for d in self.degrees}}
+        models = {
+            "": self.activation,
+            **{str(d): hermite_model(self.activation, d, mixtures[0].bulk) for d in self.degrees},
+        }
         drawn = [rng.spawn(2 * (max(self.degrees, default=0) + 1)) for rng in noises]
         fits = {}
         columns: dict[str, Any] = {}
@@ -310,9 +335,14 @@ def _distance(network: Moments, other: Moments, ridge: float) -> torch.Tensor:
 
 
 def _free_memory(device: str) -> float:
-    """Bytes that are free; infinity where the system does not tell."""
+    """Bytes that can be had; infinity where the system does not tell."""
     if device == "cuda":
         return float(torch.cuda.mem_get_info()[0])
+    try:
+        with open("/proc/meminfo") as file:  # Linux counts what its file cache would give back
+            return 1024.0 * next(float(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        pass
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..errors import InputError, ToleranceError
+from ..errors import ToleranceError
 from ._averages import blocks
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def equivalent(second, cross, power, samples: int, ridge: float):
     shifted.diagonal(dim1=-2, dim2=-1).add_(kappa[:, None])
     factor, failed = torch.linalg.cholesky_ex(shifted)
     if bool(failed.any()):
-        raise InputError("the second moments are not positive semidefinite")
+        raise ToleranceError(f"ridge={ridge:g} is too small for these second moments: S + kappa is singular")
     v = torch.cholesky_solve(cross[..., None], factor)[..., 0]
     explained = (cross * v).sum(-1)
     bias = power - explained - kappa * (v**2).sum(-1)

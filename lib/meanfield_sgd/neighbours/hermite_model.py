@@ -73,7 +73,7 @@ def hermite_model(activation: Activation | str, degree: int, scale: float = 1.0)
     Parameters
     ----------
     activation : an Activation or its text.
-    degree : l >= 0.
+    degree : 0 <= l <= 30; far beyond, He_l(a/b) of the few a that are large swamps everything else.
     scale : b > 0.
 
     Returns
@@ -91,6 +91,8 @@ def hermite_model(activation: Activation | str, degree: int, scale: float = 1.0)
 
     activation = read_activation(activation, jumps=True)
     degree, scale = read_count(degree, "degree", 0), read_positive(scale, "scale")
+    if degree > 30:
+        raise InputError(f"degree must be at most 30, got {degree}")
     profile = hermite_profile(activation, np.array([scale]), degree + 1)[0]
     factorials = np.array([math.factorial(i) for i in range(degree + 1)], dtype=float)
     left = max(0.0, _second_moment(activation, scale) - float((profile**2).sum()))

@@ -57,6 +57,7 @@ class ImageMixture:
     """
 
     components = 2
+    only_classes = True  # what one_step may ask of it
     weights = np.array([0.5, 0.5])
 
     def __init__(
@@ -84,6 +85,8 @@ class ImageMixture:
         means = [pixels.mean(0) for pixels in classes]
         self.distance = float(np.linalg.norm(means[0] - means[1])) / 2
         self.traces = tuple(float(pixels.var(0).sum()) for pixels in classes)
+        if min(self.traces) < 1e-12:
+            raise InputError("the images of a class are all equal: there is nothing to scale")
         middle = sum(means) / 2
         centred = [pixels - (mean if centre == "class" else middle) for pixels, mean in zip(classes, means)]
         self.dimension = centred[0].shape[1]

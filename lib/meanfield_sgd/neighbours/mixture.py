@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..simulate._common import read_choice, read_count, read_generator, short
+from ..simulate._common import read_choice, read_count, read_generator, read_positive, short
 
 __all__ = ["GaussianMixture", "SpikedMixture"]
 
@@ -59,15 +59,22 @@ class GaussianMixture:
         rate: float = 1.0,
         bulk: float | None = None,
     ):
-        self.weights = np.asarray(weights, dtype=float)
-        self.directions = [np.atleast_2d(np.asarray(rows, dtype=float)) for rows in directions]
-        self.sizes = [np.asarray(size, dtype=float).reshape(-1) for size in sizes]
+        try:
+            self.weights = np.asarray(weights, dtype=float)
+            self.directions = [np.atleast_2d(np.asarray(rows, dtype=float)) for rows in directions]
+            self.sizes = [np.asarray(size, dtype=float).reshape(-1) for size in sizes]
+            given = None if means is None else np.asarray(means, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError("weights, directions, sizes and means must be arrays of numbers") from None
         _check_weights(self.weights)
         if not len(self.weights) == len(self.directions) == len(self.sizes):
             raise InputError(
                 f"{len(self.weights)} weights need as many arrays of directions and of sizes, "
                 f"got {len(self.directions)} and {len(self.sizes)}"
             )
+        arrays = [*self.directions, *self.sizes, *([] if given is None else [given])]
+        if not all(np.all(np.isfinite(array)) for array in arrays):
+            raise InputError("directions, sizes and means must be finite")
         self.dimension = self.directions[0].shape[1]
         for rows, size in zip(self.directions, self.sizes):
             if rows.shape != (len(size), self.dimension):
@@ -78,13 +85,13 @@ class GaussianMixture:
                 raise InputError("every size theta must be above -1: 1 + theta is a variance")
             if len(size) and not np.allclose(rows @ rows.T, np.eye(len(size)), atol=1e-8):
                 raise InputError("the directions of a component must be orthonormal: orthonormalise the rows first")
-        self.means = np.zeros((len(self.weights), self.dimension)) if means is None else np.asarray(means, dtype=float)
+        self.means = np.zeros((len(self.weights), self.dimension)) if given is None else given
         if self.means.shape != (len(self.weights), self.dimension):
             raise InputError(f"means must have shape {(len(self.weights), self.dimension)}, got {self.means.shape}")
-        self.rate = float(rate)
+        self.rate = read_rate(rate)
         traces = np.array([self.dimension + size.sum() for size in self.sizes])
         self.trace = float(self.weights @ traces)
-        self.bulk = math.sqrt(self.dimension / self.trace) if bulk is None else float(bulk)
+        self.bulk = math.sqrt(self.dimension / self.trace) if bulk is None else read_positive(bulk, "bulk")
 
     @classmethod
     def isotropic(cls, dimension: int, *, rate: float = 1.0) -> GaussianMixture:
@@ -146,6 +153,7 @@ class GaussianMixture:
         ``counts`` gives the number of each component instead. ``part`` ("step", "readout", "test") matters for mixtures of
         finitely many images only, which keep their test images apart.
         """
+        samples = read_count(samples, "samples", 0)
         counts = self.counts(samples) if counts is None else counts
         x = rng.standard_normal((samples, self.dimension))
         ends = np.cumsum(counts)
@@ -250,4 +258,15 @@ def _read_share(value: Any, name: str, least: float) -> float:
         number = math.nan
     if isinstance(value, bool) or not least <= number <= 1.0:
         raise InputError(f"{name} must be a number in [{least:g}, 1], got {short(value)}")
+    return number
+
+
+def read_rate(rate: Any) -> float:
+    """A finite number >= 0."""
+    try:
+        number = float(rate)
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(rate, bool) or not 0 <= number < math.inf:
+        raise InputError(f"rate must be a finite number >= 0, got {short(rate)}")
     return number

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..simulate import _common as common
 from ..simulate._running import CheckpointFile
 from ..simulate.ensemble import _read_seeds
-from .mixture import GaussianMixture, SpikedMixture
+from .mixture import GaussianMixture, SpikedMixture, read_rate
 
 if TYPE_CHECKING:
     from ..activation import Activation
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Errors", "OneStep", "memory_needed", "one_step"]
 
 _TESTS = ("population", "sampled")
-WORK = 120_000_000  # bytes of the blocks that large arrays are worked through in
+WORK = 200_000_000  # bytes of the blocks that large arrays are worked through in
 
 
 class Errors:
@@ -103,7 +103,8 @@ class OneStep:
         return _mean(getattr(self._errors(degree), what) / getattr(self.network, what) - 1.0)
 
     def _errors(self, model: Any) -> Errors:
-        found = {"network": self.network, "predicted": self.predicted, **self.hermite}.get(model)
+        known = {"network": self.network, "predicted": self.predicted, **self.hermite}
+        found = known.get(model) if isinstance(model, (str, int, np.integer)) else None
         if found is None:
             have = (
                 ["'network'"]
@@ -132,7 +133,7 @@ def memory_needed(
 
     The largest of three: the step, F, G and a batch with what it is drawn from, 2kn + 3mn numbers; the readout, F, the
     pre-activations, the features and the normal equations twice, kn + 3mk + 2 min(k, m)^2; exact moments, kn and 2k^2, with the
-    prediction 4k^2, with ``distances`` 2k^2 more. Beside that 0.12 GB for blocks of work. At n = m = k = 2000 that is 0.3 GB, at
+    prediction 4k^2, with ``distances`` 2k^2 more. Beside that 0.2 GB for blocks of work. At n = m = k = 2000 that is 0.4 GB, at
     20,000 it is 19 GB.
     """
     n, m, k = (
@@ -204,7 +205,7 @@ def one_step(
         drawn on the CPU, so that a CPU and a GPU see the same data.
     progress : True, False, or None: a bar over the runs on a terminal if they take more than two seconds.
     checkpoint : a file for the finished runs (written once a minute, on Ctrl-C and at the end); a call with the same
-        arguments goes on from it.
+        arguments, seeds included, goes on from it.
 
     Returns
     -------
@@ -231,7 +232,7 @@ def one_step(
         mixture,
         neurons=common.read_count(neurons, "neurons"),
         samples=common.read_count(samples, "samples"),
-        rate=_read_rate(mixture.rate if rate is None else rate),
+        rate=read_rate(mixture.rate if rate is None else rate),
         ridge=common.read_positive(ridge, "ridge"),
         labels=(labels, link, noise),
         degrees=_read_degrees(degrees),
@@ -245,19 +246,12 @@ def one_step(
     return runs.run(CheckpointFile(checkpoint, runs.identity()), progress)
 
 
-def _read_rate(rate: Any) -> float:
-    try:
-        number = float(rate)
-    except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(rate, bool) or not 0 <= number < float("inf"):
-        raise InputError(f"rate must be a finite number >= 0, got {common.short(rate)}")
-    return number
-
-
 def _read_degrees(degrees: Any) -> list[int]:
     try:
         values = [degrees] if isinstance(degrees, (int, float, np.integer)) else list(degrees)
     except TypeError:
         raise InputError(f"degrees must be whole numbers >= 0, got {common.short(degrees)}") from None
-    return sorted({common.read_count(degree, "a degree", 0) for degree in values})
+    found = sorted({common.read_count(degree, "a degree", 0) for degree in values})
+    if found and found[-1] > 30:
+        raise InputError(f"a degree must be at most 30, got {found[-1]}")
+    return found

@@ -164,7 +164,7 @@ def published(figure: str) -> Published:
 
     Source: the plots in the repository KU-MLIP/2-Layer-NNs-with-Gaussian-Mixtures-Data, which accompany arXiv 2503.00856.
     """
-    if figure not in _FIGURES:
+    if not isinstance(figure, str) or figure not in _FIGURES:
         raise InputError(f"figure must be one of {', '.join(map(repr, _FIGURES))}, got {short(figure)}")
     axis, x, setting, curves = _FIGURES[figure]
     values: dict[str, Any] = {name: np.array(curve, dtype=float) for name, curve in curves.items()}

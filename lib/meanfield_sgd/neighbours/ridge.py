@@ -60,10 +60,12 @@ def ridge_equivalent(second: Any, cross: Any, power: float, samples: int, ridge:
 
     samples, ridge = read_count(samples, "samples"), read_positive(ridge, "ridge")
     try:
+        if any(np.iscomplexobj(part) for part in (second, cross, power)):
+            raise TypeError
         s, q, y = (np.asarray(part, dtype=float) for part in (second, cross, power))
     except (TypeError, ValueError):
-        raise InputError("second, cross and power must be numbers") from None
-    if s.ndim != 2 or s.shape != (len(s), len(s)) or q.shape != (len(s),) or y.shape != ():
+        raise InputError("second, cross and power must be real numbers") from None
+    if not s.size or s.ndim != 2 or s.shape != (len(s), len(s)) or q.shape != (len(s),) or y.shape != ():
         raise InputError(
             f"second (k, k), cross (k,) and power () are wanted, got shapes {s.shape}, {q.shape} and {y.shape}"
         )
@@ -71,5 +73,8 @@ def ridge_equivalent(second: Any, cross: Any, power: float, samples: int, ridge:
         s, s.T, atol=1e-10 * np.abs(s).max()
     ):
         raise InputError("second must be finite and symmetric, cross and power finite")
+    joint = np.block([[s, q[:, None]], [q[None], y[None, None]]])
+    if np.linalg.eigvalsh(joint)[0] < -1e-9 * max(np.abs(joint).max(), 1e-300):
+        raise InputError("these are no moments: the matrix of E phi phi^T, E phi y and E y^2 has a negative eigenvalue")
     test, train, kappa = equivalent(*(torch.as_tensor(part)[None] for part in (s, q, y)), samples, ridge)
     return RidgeEquivalent(float(test), float(train), float(kappa))

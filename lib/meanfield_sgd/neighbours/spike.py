@@ -117,6 +117,8 @@ def gradient_spike(
         direction, spread = _signal(mix, task, xi, averages, torch)
         square = (direction @ direction) + (spread - direction @ direction) / m  # k |v|^2
         norm = _norm(found)
+        if not (norm > 0 and np.linalg.norm(direction) > 0 and bool(v.norm() > 0)):
+            raise InputError(f"the gradient of seed {seed} is zero: sigma has no slope there, or all labels are 0")
         span = torch.linalg.qr(torch.stack([v, *map(torch.as_tensor, np.concatenate(mix.directions))], -1)).Q
         row = {
             "norm": norm,
