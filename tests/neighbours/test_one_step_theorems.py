@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -21,7 +22,7 @@ from meanfield_sgd.neighbours import (
 ACTIVATIONS = {  # sigma, sigma', M_1, M_2 (0 where sigma'' is no function)
     "relu": (lambda a: np.maximum(a, 0), lambda a: (a > 0) * 1.0, 1.0, None),
     "tanh": (np.tanh, lambda a: 1 / np.cosh(a) ** 2, 1.0, 4 / (3 * math.sqrt(3))),
-    "softplus": (lambda a: np.logaddexp(0, a), lambda a: 1 / (1 + np.exp(-a)), 1.0, 0.25),
+    "softplus": (lambda a: np.logaddexp(0, a + 0.5), lambda a: 1 / (1 + np.exp(-a - 0.5)), 1.0, 0.25),
 }
 
 
@@ -213,6 +214,30 @@ def test_bounds_of_the_theorem(name, seed):
         assert np.linalg.norm(v - plain) <= fifth
 
 
+def test_steps_of_the_proof_of_the_bound():
+    """The inequalities that part 3 and part 4 are made of, where they are nearly tight."""
+    rng = np.random.default_rng(12)
+    for k in (1, 5, 40, 300):
+        w = rng.standard_normal((20_000, k))
+        largest = (w**2).max(1)
+        assert (
+            largest.mean()
+            <= 4 * math.log(math.sqrt(2) * k) + 3 * largest.std() / math.sqrt(20_000)
+            <= 4 * math.log(k) + 2.5
+        )
+        s = rng.standard_normal(k)
+        product = (w**2).sum(1) * (w @ s) ** 2 / k**2
+        exactly = (k + 2) / k**2 * (s @ s)
+        assert abs(product.mean() - exactly) < 6 * product.std() / math.sqrt(20_000)
+    n, k = 6, 8  # the inequality for sums of independent positive matrices
+    vectors = rng.standard_normal((4000, k, n)) * np.geomspace(1, 0.2, n)
+    total = np.einsum("rki,rkj->rij", vectors, vectors)
+    left = math.sqrt(np.linalg.norm(total, 2, axis=(1, 2)).mean())
+    constant = 4 * (1 + 2 * math.ceil(math.log(n)))
+    right = math.sqrt(np.linalg.norm(total.mean(0), 2)) + math.sqrt(constant * (vectors**2).sum(2).max(1).mean())
+    assert math.sqrt(np.linalg.norm(total.mean(0), 2)) < left <= right
+
+
 # ---- length and direction of the spike, and the mean over the data ----
 
 
@@ -232,14 +257,28 @@ def test_length_and_direction_of_the_spike():
     assert np.all(np.abs(samples.mean(0) - mean) < 5 * samples.std(0) / 1000)
     powers = y**2 * (x**2).sum(1)
     assert abs(powers.mean() - square) < 5 * powers.std() / 1000
-    m, k = 40, 9
-    batches = samples[: 25_000 * m].reshape(-1, m, 15).mean(1)  # sqrt(k) v, not stratified
+    m = 40
+    shuffled = samples[np.random.default_rng(4).permutation(len(samples))]  # sample() sorts them by component
+    batches = shuffled.reshape(-1, m, 15).mean(1)  # sqrt(k) v
     wanted = mean @ mean + (square - mean @ mean) / m
-    lengths = (np.random.default_rng(4).permuted(batches, axis=0) ** 2).sum(1)
-    assert abs(lengths.mean() - wanted) < 6 * lengths.std() / math.sqrt(len(lengths)) + 0.02 * wanted
-    single = GaussianMixture(mix.weights, mix.directions, mix.sizes)
-    found = gradient_spike("relu", single, neurons=k, samples=m, seeds=3)
-    assert np.all(found.predicted_alignment < 1) and np.all(np.abs(found.alignment) <= 1)
+    lengths = (batches**2).sum(1)
+    assert abs(lengths.mean() - wanted) < 5 * lengths.std() / math.sqrt(len(lengths))
+
+
+def test_gradient_spike_evaluates_these_formulas():
+    mix = SpikedMixture(15, 0.2, 0.8, weight=0.3).draw(np.random.default_rng(3))
+    found = gradient_spike("relu", mix, neurons=9, samples=40, seeds=[3])
+    structure = np.random.Generator(np.random.PCG64(3)).spawn(6)[0]
+    xi = structure.standard_normal(15)
+    xi /= np.linalg.norm(xi) * math.sqrt(mix.operator_norm)
+    mean, square = np.zeros(15), 0.0
+    for c, weight in enumerate(mix.weights):
+        covariance = mix.covariance(c)
+        mean += weight / 2 * covariance @ xi
+        square += weight / 2 * ((xi @ covariance @ xi) * mix.trace + 2 * ((covariance @ xi) ** 2).sum())
+    length = mean @ mean + (square - mean @ mean) / 40
+    assert found.predicted_alignment[0] == pytest.approx(np.linalg.norm(mean) / math.sqrt(length), rel=1e-6)
+    assert found.predicted_norm[0] == pytest.approx(0.5 * math.sqrt(length / 9), rel=1e-6)
 
 
 @pytest.mark.parametrize("ratio", [0.5, 2, 6])
@@ -395,3 +434,17 @@ def test_degree_rule_is_the_count_of_the_spikes():
             assert degree_rule(alpha, beta, labels) == wanted
         assert degree_rule(alpha, beta, "aligned") <= degree_rule(alpha, beta)
     assert all(degree_rule(0, b, "aligned") == degree_rule(0, b) for b in (0.2, 0.4, 0.55, 0.7, 0.9))
+
+
+def test_degree_rule_at_its_edges():
+    """At an edge the inequality is strict: one degree more."""
+    for degree in range(1, 6):
+        edge = Fraction(degree, degree + 1)
+        assert [degree_rule(0, float(edge) + d) for d in (-1e-9, 0, 1e-9)] == [degree, degree + 1, degree + 1]
+        edge = Fraction(2 * degree + 1, 2 * degree + 2)
+        found = [degree_rule(1, float(edge) + d, "aligned") for d in (-1e-9, 0, 1e-9)]
+        assert (
+            found
+            == [degree, degree + 1, degree + 1]
+            == [degree_rule(1, float(edge) + d, "random") for d in (-1e-9, 0, 1e-9)]
+        )
