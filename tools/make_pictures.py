@@ -51,7 +51,7 @@ BOXES = [
     ("copies", 290, 320, 230, ("Is averaging needed?", "one copy or several"), True),
     ("rough", 560, 320, 230, ("Rough activations", "ReLU, steps, limits"), True),
     ("step", 560, 120, 230, ("One gradient step", "on Gaussian mixtures"), True),
-    ("index", 560, 220, 230, ("Multi-index models", "under gradient flow"), False),
+    ("index", 560, 220, 230, ("Many directions", "multi-index models"), True),
 ]
 ARROWS = [
     ("hermite", "pde"), ("hermite", "reflective"), ("pde", "taylor"), ("reflective", "trap"), ("taylor", "enough"),
