@@ -30,7 +30,7 @@ class GradientSpike:
     Attributes
     ----------
     norm : :math:`\|G\|_{op}`.
-    predicted_norm : :math:`|c_1|\,|w|\,|v|` with :math:`|w|^2\to1` and :math:`k|v|^2\to|E[yx]|^2+\frac1m(E[y^2|x|^2]-|E[yx]|^2)`.
+    predicted_norm : |c_1| |w| |v|, where |w|^2 tends to 1 and k |v|^2 to |E yx|^2 + (E y^2|x|^2 - |E yx|^2)/m.
     residual : :math:`\|G-uv^T\|_{op}/\|G\|_{op}`, what the spike of rank one leaves.
     off_span : :math:`\|G(I-P)\|_{op}/\|G\|_{op}`, P the projection on v and all spikes of the data.
     alignment : the cosine of the angle between v and :math:`E[yx]`.
