@@ -358,3 +358,43 @@ def test_recovery_with_dead_neurons():
     assert float(recovery_probability(3, 8, dead=Fraction(1, 8))) == pytest.approx(0.8126, abs=5e-5)
     assert float(recovery_probability(5, 19, dead="1/32")) == pytest.approx(0.9174, abs=5e-5)
     assert recovery_probability(4, 3) == 0 and recovery_probability(4, 10, dead=1) == 0
+
+
+# ---- found by a reader who tried to break it -------------------------------------------------------------------------
+
+
+def test_relu_has_specialised_minima_although_its_curvature_is_infinite_at_one():
+    g = correlation_profile("relu")
+    point = specialised_minimum(g, 5, 0.0)
+    assert point.kind == "minimum" and point.overlaps[0] == pytest.approx(1.0)
+    assert 0 < equal_loss(g, 5) < fold(g, 5) < 1
+    copy = CorrelationProfile(g)
+    assert copy.closed == g.closed and copy.slope(1.0) == g.slope(1.0)
+
+
+def test_saddles_are_not_called_index_vectors():
+    assert overlap_flow(4, 2, [[0.1, -0.1]]).kind.tolist() == ["other"]
+    assert overlap_flow(2, 3, [[0.1, 0.2, -0.1]]).kind.tolist() == ["other"]
+    assert overlap_flow({3: 1, 4: 1}, 3, [[-0.75, 0, 0]]).kind.tolist() == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: minima({3: -1}, 5, 0.1), "positive"),
+        (lambda: fold({3: -1}, 5), "positive"),
+        (lambda: equal_loss({3: 1, 4: -1}, 5), "positive"),
+        (lambda: overlap_flow(3, 2, [[0.1, 0.2]], level=2), "below 1"),
+        (lambda: overlap_flow(3, 2, [[0.1, 0.2]], tolerance=0.1), "at most"),
+        (lambda: search_time(3, 0.5, 0.1), "below the start"),
+        (lambda: fixed_points(4, 60, most=10), "patterns"),
+    ],
+)
+def test_hostile_landscape_calls_are_refused(call, says):
+    with pytest.raises(InputError, match=says):
+        call()
+
+
+def test_negative_orders_have_no_threshold():
+    assert average_threshold({3: -1}, 5) == []
+    assert average_point(3, 5, "0.1").rate == average_point(3, 5, 0.1).rate

@@ -44,8 +44,9 @@ class CorrelationProfile:
     """
 
     def __init__(self, coefficients: Any):
-        if isinstance(coefficients, CorrelationProfile):
-            coefficients = coefficients.coefficients
+        source = coefficients if isinstance(coefficients, CorrelationProfile) else None
+        if source is not None:
+            coefficients = source.coefficients
         if not isinstance(coefficients, Mapping):
             try:
                 coefficients = dict(enumerate(coefficients))
@@ -69,6 +70,8 @@ class CorrelationProfile:
         for _ in range(2):
             self._derivatives.append(np.polynomial.polynomial.polyder(self._derivatives[-1]))
         self._functions: list[Any] | None = None
+        if source is not None:
+            self.closed, self._functions = source.closed, source._functions
 
     def __repr__(self) -> str:
         if self.closed:
@@ -171,7 +174,7 @@ def correlation_profile(
 
 
 def _nothing(student: Activation, teacher: Activation, first_order: int) -> dict:
-    raise InputError(f"{student} and {teacher} have no Hermite order p >= {first_order} in common")
+    raise InputError(f"{student} and {teacher} have no Hermite order p >= {first_order} in common (up to {_ORDERS})")
 
 
 def _without(function: Any, low: np.ndarray, derivative: int) -> Any:

@@ -43,6 +43,8 @@ def search_time(p: int, start: Any, end: Any) -> Any:
     start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
     if not (np.all((start > 0) & (start < 1)) and np.all((end > 0) & (end < 1))):
         raise InputError("overlaps must lie in (0, 1)")
+    if np.any(end < start):
+        raise InputError("the end must not lie below the start: overlaps grow")
 
     def primitive(u: np.ndarray) -> np.ndarray:
         # 1/(u^(p-1)(1-u^2)) = u^-(p-1) + u^-(p-3) + ... + 1/(u(1-u^2)) or 1/(1-u^2)
@@ -176,7 +178,7 @@ def recovery_probability(k: int, neurons: int, *, dead: Any = 0) -> Fraction:
     .. math::
        P=\sum_{j=0}^k(-1)^j\binom kj\Big(1-(1-\delta)\frac jk\Big)^n,
 
-    with delta = ``dead`` the probability that a neuron finds none: for odd orders 2^-k as d grows.
+    with delta = ``dead`` the probability that a neuron finds none: for odd orders 2^-k.
 
     Parameters
     ----------

@@ -47,7 +47,10 @@ def describe(g: CorrelationProfile, gram: np.ndarray, m: np.ndarray) -> FixedPoi
     w = np.linalg.solve(root.T, m)
     w = w / np.linalg.norm(w)
     rate = float(m @ np.asarray(g.slope(m)))
-    hessian = rate * np.eye(k) - (root * np.asarray(g.curvature(m))) @ root.T
+    # Where w is an index vector, its part along the sphere is 0, however large g'' is there (for ReLU it is infinite).
+    inside = np.abs(m) < 1 - 1e-13
+    curvature = np.where(inside, np.asarray(g.curvature(np.where(inside, m, 0.0))), 0.0)
+    hessian = rate * np.eye(k) - (root * curvature) @ root.T
     tangent = np.linalg.svd(w[None], full_matrices=True)[2][1:]
     eigenvalues = np.linalg.eigvalsh(tangent @ hessian @ tangent.T) if k > 1 else np.zeros(0)
     both = np.append(eigenvalues, rate)
@@ -91,6 +94,9 @@ def fixed_points(g: CorrelationProfile | int | dict, k: int, *, most: int = 2000
         raise InputError("fixed_points needs a profile of orders 2 to 40, as CorrelationProfile({3: 1, 4: 1})")
     patterns: list[np.ndarray] = []
     if g.order is not None:
+        expected = 2 * k if g.order % 2 else k * (k + 3) // 2
+        if expected > most:
+            raise InputError(f"{expected} patterns of overlaps would have to be tried: take fewer index vectors")
         signs = (1,) if g.order % 2 else tuple(range(0, k + 1))
         for r in range(1, k + 1):
             if g.order % 2:

@@ -39,7 +39,7 @@ def average_point(g: CorrelationProfile | int | dict, k: int, beta: float) -> Fi
     """The average of k index vectors with common overlap beta, a fixed point for every g, and its spectrum."""
     g, k = read_profile(g), read_count(k, "k", 2)
     gram = equiangular(k, beta)
-    return describe(g, gram, np.full(k, math.sqrt((1 + (k - 1) * beta) / k)))
+    return describe(g, gram, np.full(k, math.sqrt((1 + (k - 1) * float(gram[0, 1])) / k)))
 
 
 def average_threshold(g: CorrelationProfile | int | dict, k: int) -> list[Any]:
@@ -67,7 +67,7 @@ def average_threshold(g: CorrelationProfile | int | dict, k: int) -> list[Any]:
     g, k = read_profile(g), read_count(k, "k", 2)
     if g.order is not None:
         p = g.order
-        return [Fraction(p - 2, k + p - 2)] if p > 2 else []
+        return [Fraction(p - 2, k + p - 2)] if p > 2 and g.coefficients[p] > 0 else []
 
     def transverse(u):  # in the overlap of the average, u = m-bar
         inside = np.minimum(u, 1 - 1e-15)  # a curvature may be infinite at 1
@@ -89,7 +89,8 @@ def average_threshold(g: CorrelationProfile | int | dict, k: int) -> list[Any]:
     else:
         cuts = np.linspace(low, 1.0, _GRID)
     roots = _sign_changes(transverse, cuts)
-    return [(k * u * u - 1) / (k - 1) for u in roots if low < u < 1]
+    # With g' < 0 the average has lambda < 0: no change of one eigenvalue makes it a minimum.
+    return [(k * u * u - 1) / (k - 1) for u in roots if low < u < 1 and float(g.slope(u)) > 0]
 
 
 def _sign_changes(function: Callable[[Any], Any], cuts: np.ndarray) -> list[float]:
@@ -164,7 +165,7 @@ def fold(g: CorrelationProfile | int | dict, k: int) -> float:
 
     Source: this book.
     """
-    g, k = read_profile(g), read_count(k, "k", 2)
+    g, k = _positive(g), read_count(k, "k", 2)
     p = g.order
     if p == 3:
         return 1 / (1 + 2 * math.sqrt(k - 1))
@@ -196,7 +197,7 @@ def equal_loss(g: CorrelationProfile | int | dict, k: int) -> float | None:
 
     Source: this book (proved for every single order).
     """
-    g, k = read_profile(g), read_count(k, "k", 2)
+    g, k = _positive(g), read_count(k, "k", 2)
     p = g.order
     if p is not None:
         if p < 3:
@@ -222,8 +223,16 @@ def minima(g: CorrelationProfile | int | dict, k: int, beta: float) -> list[Fixe
     They are the average, for beta > beta_c, and the specialised minimum, for beta < beta_2: no other pattern is ever one
     (proved in the chapter). Sorted by loss.
     """
-    g, k = read_profile(g), read_count(k, "k", 2)
-    if g.order is None or g.order < 3 or not 0 <= beta < 1:
+    g, k = _positive(g), read_count(k, "k", 2)
+    if g.order is None or g.order < 3 or not 0 <= float(equiangular(k, beta)[0, 1]) < 1:
         raise InputError("the list of minima is proved for one Hermite order p >= 3 and 0 <= beta < 1")
     points = [specialised_minimum(g, k, beta), average_point(g, k, beta)]
     return sorted((p for p in points if p is not None and p.kind == "minimum"), key=lambda point: point.loss)
+
+
+def _positive(g: Any) -> CorrelationProfile:
+    """A profile all of whose coefficients are positive."""
+    g = read_profile(g)
+    if min(g.coefficients.values()) < 0:
+        raise InputError("every c_p must be positive here: with a negative one minima and maxima change their roles")
+    return g

@@ -181,6 +181,10 @@ def overlap_flow(
     if not np.all(np.isfinite(m)) or np.max(np.einsum("nk,kl,nl->n", m, inverse, m)) > 1 + 1e-9:
         raise InputError("start must have m^T G^-1 m <= 1: these are no overlaps of a unit vector")
     level, tolerance = read_positive(level, "level"), read_positive(tolerance, "tolerance")
+    if level >= 1:
+        raise InputError(f"level must be below 1, the overlap of a neuron that has arrived; got {level:g}")
+    if tolerance > 1e-2:
+        raise InputError(f"tolerance must be at most 0.01, got {tolerance:g}")
     until = read_choice(until, "until", ("settled", "escape"))
     measure = read_choice(measure, "measure", ("overlap", "length"))
     horizon = math.inf if time is None or time == math.inf else read_positive(time, "time")
@@ -262,7 +266,7 @@ def _integrate(g, gram, m, level, lengths, stop_at_escape, horizon, tolerance, r
         rejected[live[~good]] += 1
         if max(steps.max(), rejected.max()) > _MOST_STEPS:
             raise ToleranceError(f"a neuron took over {_MOST_STEPS} steps: take a larger tolerance, or a final time")
-    kind, winner = _classify(gram, m, settled, lost)
+    kind, winner = _classify(g, m, settled, lost)
     return OverlapFlow(
         start, m, escape, t, steps, kind, winner, [np.array(row) for row in times], [np.array(rows) for rows in paths]
     )
@@ -289,7 +293,7 @@ def _crossing(y0: float, y1: float, d0: float, d1: float, h: float, level: float
     return float(brentq(cubic, 0.0, 1.0)) if cubic(0.0) < 0 < cubic(1.0) else 1.0
 
 
-def _classify(gram, m, settled, lost) -> tuple[np.ndarray, np.ndarray]:
+def _classify(g, m, settled, lost) -> tuple[np.ndarray, np.ndarray]:
     """Names for the ends: one overlap stands out, all are equal, none is left."""
     kind = np.where(lost, "equator", np.where(settled, "other", "unfinished")).astype(object)
     winner = np.full(len(m), -1)
@@ -300,9 +304,10 @@ def _classify(gram, m, settled, lost) -> tuple[np.ndarray, np.ndarray]:
             kind[i] = "equator"
             continue
         j = int(np.argmax(sizes))
-        others = np.delete(sizes, j)
-        if k > 1 and sizes[j] - others.min(initial=sizes[j]) < 1e-3 and np.ptp(m[i]) < 1e-3:
+        others = np.delete(m[i], j)
+        attracts = float(m[i] @ np.asarray(g.slope(m[i]))) > 0  # lambda: else what is outside of the span grows
+        if k > 1 and np.ptp(m[i]) < 1e-3:
             kind[i] = "average"
-        elif k == 1 or np.ptp(others) < 1e-3:
+        elif attracts and (k == 1 or (np.ptp(others) < 1e-3 and sizes[j] - np.abs(others).max() > 1e-3)):
             kind[i], winner[i] = "index", j
     return kind.astype(str), winner

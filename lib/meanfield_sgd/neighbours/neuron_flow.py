@@ -82,7 +82,8 @@ def neuron_flow(
     start : weights at time 0, (n, d), of length one.
     time, times : the final time, and when to record (default: 101 times).
     loss : ``"correlation"`` or ``"squared"``.
-    weight : a, the output weight of every neuron, for the squared loss.
+    weight : a, the output weight of every neuron, for the squared loss; on the correlation loss it would only rescale time, and
+        is not used.
     tolerance : relative error of the integrator; absolute 1e-3 of that.
 
     Returns
@@ -104,6 +105,10 @@ def neuron_flow(
     )
     times = read_times(times, time)
     squared = read_choice(loss, "loss", ("correlation", "squared")) == "squared"
+    if squared and min(g.coefficients.values()) < 0:
+        raise InputError(
+            "the squared loss is that of sigma = sigma*, for which every c_p is a square: none may be negative"
+        )
     # All motion stays in the span of the index vectors and the starts.
     basis = np.linalg.qr(np.concatenate([vectors, start]).T)[0]
     v, w0 = vectors @ basis, start @ basis
